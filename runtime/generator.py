@@ -1,0 +1,122 @@
+"""One precision of one package, loaded in onnxruntime and checked against its recorded outputs."""
+
+import io
+import logging
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from runtime.errors import PackageCorrupt, PackageUnsupported
+from runtime.latents import labels_from_seeds, latents_from_seeds
+from runtime.manifest import Precision
+from runtime.package import Package
+from runtime.providers import CPU, usable_providers
+
+_LOG = logging.getLogger(__name__)
+
+
+class Generator:
+    """Runs `latents` (and labels) to images. Thread-safe; `run` releases the interpreter lock.
+
+    On the CPU each call uses one thread: throughput comes from one caller per core on this one session.
+    """
+
+    def __init__(self, package: Package, precision: Precision, *, providers: list[str] | None = None) -> None:
+        """Load the graph of `precision` and run the package's self-test.
+
+        Raises:
+            PackageCorrupt: a hash differs, onnxruntime refuses the graph, or its outputs are not those recorded.
+            PackageUnsupported: the package has no such precision.
+        """
+        self.package = package
+        self.manifest = package.manifest
+        self.precision: Precision = precision
+        if precision not in self.manifest.precisions:
+            raise PackageUnsupported(
+                self.manifest.reference, f"has no {precision}, only {', '.join(self.manifest.precisions)}"
+            )
+        self.conditional = bool(self.manifest.classes)
+        wanted = usable_providers() if providers is None else providers
+        content = package.read_verified(self.manifest.precisions[precision].file)
+        try:
+            self._session = onnxruntime.InferenceSession(content, _session_options(), providers=wanted)
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises bare classes of its own for a bad graph
+            raise PackageCorrupt(self.manifest.reference, f"onnxruntime refuses {precision}: {error}") from error
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider != wanted[0]:
+            _LOG.warning("%s %s: asked for %s, runs on %s", self.manifest.reference, precision, wanted[0], self.provider)
+        self._self_test()
+
+    def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+        """Generate images.
+
+        Args:
+            latents: float32 ``[n, latent_dim]``.
+            labels: int64 ``[n]`` class indices for a conditional model, else None.
+
+        Returns:
+            uint8 ``[n, H, W, C]``, or ``[n, T, H, W, C]`` for a sequence model.
+        """
+        inputs: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {"latents": latents}
+        if self.conditional:
+            if labels is None:
+                raise ValueError(f"{self.manifest.reference} is conditional: labels are needed")
+            inputs["label"] = labels
+        images: NDArray[np.uint8] = self._session.run(["images"], inputs)[0]
+        return images
+
+    def sample(
+        self, seeds: NDArray[np.uint64], labels: NDArray[np.int64] | None = None, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
+        """Images of row `seeds`; without `labels` a conditional model takes each row's from its seed."""
+        latents = latents_from_seeds(seeds, self.manifest.latent.dim) * np.float32(truncation)
+        if self.conditional and labels is None:
+            labels = labels_from_seeds(seeds, len(self.manifest.classes))
+        return self.run(latents, labels)
+
+    def _self_test(self) -> None:
+        name = self.manifest.self_test.file
+        try:
+            with np.load(io.BytesIO(self.package.read_verified(name)), allow_pickle=False) as recorded:
+                seeds = recorded["seeds"]
+                labels = recorded["labels"] if self.conditional else None
+                expected = recorded[f"images_{self.precision}"]
+        except (KeyError, ValueError, OSError) as error:
+            raise PackageCorrupt(self.manifest.reference, f"{name} cannot be read: {error}") from error
+        try:
+            found = self.sample(seeds, labels)
+        except Exception as error:  # noqa: BLE001 - as above: whatever the graph does wrong is the package's fault
+            raise PackageCorrupt(self.manifest.reference, f"{self.precision} fails its self-test: {error}") from error
+        if found.shape != expected.shape or found.shape[1:] != self.manifest.output.shape:
+            raise PackageCorrupt(
+                self.manifest.reference,
+                f"{self.precision} yields shape {found.shape}, {name} holds {expected.shape}, "
+                f"the manifest says {self.manifest.output.shape} per image",
+            )
+        distance = float(np.abs(found.astype(np.int16) - expected).mean())
+        allowed = self.manifest.self_test.tolerance[self.precision]
+        if distance > allowed:
+            raise PackageCorrupt(
+                self.manifest.reference,
+                f"{self.precision} differs from {name} by {distance:.2f} levels on average, allowed are {allowed}",
+            )
+        if self.manifest.precisions[self.precision].reproducible and self.provider == CPU:
+            alone = np.concatenate(
+                [self.sample(seeds[i : i + 1], None if labels is None else labels[i : i + 1]) for i in range(len(seeds))]
+            )
+            if not np.array_equal(alone, found):
+                raise PackageCorrupt(
+                    self.manifest.reference,
+                    f"{self.precision} is marked reproducible, but its images change with the batch size",
+                )
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options

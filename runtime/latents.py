@@ -1,0 +1,61 @@
+"""Row seed → latent, label: the same numbers on every machine and in every batch.
+
+One image's latent depends on its row seed alone. The generator is Philox4x64-10 (Salmon et al. 2011,
+"Parallel random numbers: as easy as 1, 2, 3"), whose raw stream NumPy guarantees (NEP 19), keyed by the
+seed; pairs of normal numbers come from each 64-bit word by Box and Muller (1958). The whole recipe, for a
+client that wants the same latent::
+
+    words = np.random.Philox(key=seed).random_raw((dim + 1) // 2)
+    radius = np.sqrt(-2 * np.log(((words >> 32) + 0.5) / 2**32))
+    angle = 2 * np.pi * ((words & 0xFFFFFFFF) / 2**32)
+    latent = np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1).ravel()[:dim].astype(np.float32)
+
+A conditional model asked for no label takes it from the same seed, from a part of the stream that no latent
+reaches::
+
+    label = np.random.Philox(key=seed, counter=[0, 0, 0, 1]).random_raw() % classes
+
+Truncation ψ in (0, 1] scales the latent towards the origin: ``latent * np.float32(ψ)``.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SEED = 2**53 - 1
+"""The largest row seed: every integer up to it is exact in a JSON reader that uses doubles."""
+
+_TWO_32 = 2.0**32
+
+
+def row_seeds(seed: int, n: int) -> NDArray[np.uint64]:
+    """The row seeds ``seed, seed + 1, …, seed + n - 1`` of a request, shape ``[n]``.
+
+    Raises:
+        ValueError: the range is not within 0 … `MAX_SEED`.
+    """
+    if not 0 <= seed <= seed + n - 1 <= MAX_SEED:
+        raise ValueError(f"seeds {seed} … {seed + n - 1} are not within 0 … {MAX_SEED}")
+    return np.arange(seed, seed + n, dtype=np.uint64)
+
+
+def latents_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], dim: int) -> NDArray[np.float32]:
+    """Standard normal latents, float32 ``[len(seeds), dim]``; row *i* depends on ``seeds[i]`` alone."""
+    words = np.empty((len(seeds), (dim + 1) // 2), dtype=np.uint64)
+    for row, seed in zip(words, seeds, strict=True):
+        row[:] = np.random.Philox(key=int(seed)).random_raw(len(row))
+    radius = np.sqrt(-2.0 * np.log(((words >> np.uint64(32)) + 0.5) / _TWO_32))
+    angle = 2.0 * np.pi * ((words & np.uint64(0xFFFFFFFF)) / _TWO_32)
+    pairs = np.empty((*words.shape, 2), dtype=np.float32)
+    pairs[..., 0] = radius * np.cos(angle)
+    pairs[..., 1] = radius * np.sin(angle)
+    return np.ascontiguousarray(pairs.reshape(len(seeds), -1)[:, :dim])
+
+
+def labels_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], classes: int) -> NDArray[np.int64]:
+    """Class indices in 0 … ``classes - 1``, int64 ``[len(seeds)]``; row *i* depends on ``seeds[i]`` alone."""
+    return np.array(
+        [np.random.Philox(key=int(seed), counter=[0, 0, 0, 1]).random_raw() % classes for seed in seeds],
+        dtype=np.int64,
+    )

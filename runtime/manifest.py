@@ -1,0 +1,194 @@
+"""`manifest.json`: everything a server or a reader needs to know of a model package.
+
+The file is plain JSON, checked against the models below. Any change to them that an older reader
+would misread raises `SCHEMA_VERSION`; a manifest of a later version is refused, never guessed at.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from runtime.errors import PackageCorrupt, PackageUnsupported
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Latent(_Model):
+    """The generator's input: `dim` numbers per image, drawn as `runtime.latents` documents."""
+
+    dim: int = Field(ge=1, le=65536)
+    distribution: Literal["normal"] = "normal"
+
+
+class Output(_Model):
+    """Size of one generated image in pixels; `frames` above 1 marks a sequence."""
+
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
+    channels: Literal[1, 3]
+    frames: int = Field(default=1, ge=1, le=1024)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image: ``(H, W, C)``, or ``(T, H, W, C)`` for a sequence."""
+        image = (self.height, self.width, self.channels)
+        return image if self.frames == 1 else (self.frames, *image)
+
+
+class StoredFile(_Model):
+    """Size in bytes and SHA-256 of a file beside the manifest."""
+
+    sha256: Sha256
+    size: int = Field(ge=0)
+
+
+class Parity(_Model):
+    """How far the images of one precision lie from those of its reference, in 8-bit levels."""
+
+    against: Literal["torch", "fp32"]
+    images: int = Field(ge=1)
+    max_abs: int = Field(ge=0, le=255)
+    mean_abs: float = Field(ge=0, le=255)
+    psnr_db: float | None = Field(default=None, description="null where the images are identical")
+
+
+class PrecisionFile(StoredFile):
+    """One exported ONNX graph: inputs `latents` (and `label`), output `images` uint8 NHWC."""
+
+    file: FileName
+    reproducible: bool = Field(
+        default=True, description="bit-identical images whatever the batch size and the position in it"
+    )
+    parity: Parity
+    method: dict[str, Any] = Field(default_factory=dict, description="resolved config of the compression step")
+
+
+class SelfTest(_Model):
+    """Recorded outputs that a loaded package must reproduce.
+
+    `file` is an `.npz` with `seeds` uint64 `[k]`, `labels` int64 `[k]` where the model has classes, and
+    one uint8 array `images_<precision>` `[k, …]` per precision. `tolerance` is the largest allowed mean
+    absolute difference per precision in 8-bit levels: zero is met on the machine that wrote the package,
+    the rest is room for other processors.
+    """
+
+    file: FileName
+    tolerance: dict[Precision, float]
+
+
+class DataSource(_Model):
+    """The images a model was trained on."""
+
+    source: str
+    fingerprint: Sha256
+    images: int = Field(ge=1)
+
+
+class Provenance(_Model):
+    """How the package came to be: enough to make it again."""
+
+    data: DataSource
+    recipe: str
+    config: dict[str, Any]
+    seed: int
+    trained_images: int = Field(ge=0)
+    training_seconds: float = Field(ge=0)
+    code_version: str
+    parent: str | None = Field(default=None, description="`name@version` this package was made from")
+
+
+class Measurement(_Model):
+    """One evaluation result; `real` is the same measure on real images, `samples` how many were generated."""
+
+    value: float
+    samples: int = Field(ge=1)
+    real: float | None = None
+
+
+class Manifest(_Model):
+    """A model package's description. See the module docstring for the rules of its version number."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: ModelName
+    version: int = Field(ge=1)
+    created: datetime
+    family: str
+    latent: Latent
+    classes: list[str] = Field(default_factory=list, description="class names by index; empty: unconditional")
+    output: Output
+    precisions: dict[Precision, PrecisionFile] = Field(min_length=1)
+    files: dict[FileName, StoredFile]
+    self_test: SelfTest
+    provenance: Provenance
+    evaluation: dict[str, Measurement] = Field(default_factory=dict)
+    licence: str
+    intended_use: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Manifest":
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes: names repeat: {self.classes}")
+        if self.self_test.file not in self.files:
+            raise ValueError(f"self_test.file: {self.self_test.file!r} is not listed in files")
+        untested = set(self.precisions) - set(self.self_test.tolerance)
+        if untested:
+            raise ValueError(f"self_test.tolerance: no entry for {sorted(untested)}")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    def stored_files(self) -> dict[str, StoredFile]:
+        """Every file that belongs to the package, ONNX graphs included, by name."""
+        return {**self.files, **{entry.file: entry for entry in self.precisions.values()}}
+
+    def to_json(self) -> str:
+        """The text of `manifest.json`."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def read_manifest(package_dir: Path) -> Manifest:
+    """Read and check `manifest.json` in `package_dir`.
+
+    Raises:
+        PackageCorrupt: the file is missing, is not JSON, or a field is wrong (named with its value).
+        PackageUnsupported: its schema version is later than `SCHEMA_VERSION`.
+    """
+    path = package_dir / MANIFEST_FILE
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} holds a {type(data).__name__}, not an object")
+    schema_version = data.get("schema_version")
+    if isinstance(schema_version, int) and schema_version > SCHEMA_VERSION:
+        raise PackageUnsupported(
+            package_dir,
+            f"schema_version is {schema_version}, this latentd reads up to {SCHEMA_VERSION}: upgrade latentd",
+        )
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "manifest"
+        raise PackageCorrupt(
+            package_dir, f"{MANIFEST_FILE}: {field}: {first['msg']}, got {first['input']!r:.80}"
+        ) from error
