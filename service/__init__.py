@@ -1,0 +1,1 @@
+"""The server: two thin transports over one engine. It imports no torch and nothing of the trainer."""

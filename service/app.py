@@ -1,0 +1,141 @@
+"""The composition root: builds every part, starts them in order, stops them in the reverse.
+
+Stopping: not ready → a short notice for load balancers → refuse new work → drain → close.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from runtime.atomic import write_atomic
+from runtime.providers import check_onnxruntime
+from runtime.store import DirectoryStore
+from service.access import check_exposure
+from service.batcher import Batcher
+from service.engine import Engine
+from service.grpc_api.server import GrpcServer
+from service.http_api.application import create_application
+from service.keys import KeyFile
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
+from service.registry import Registry
+from service.settings import Settings, SettingsError
+
+_LOG = logging.getLogger("latentd")
+_BACKLOG = 2048
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers: this process has its own order of stopping."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings) -> None:
+    """Run the server until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: it must not or cannot listen as told.
+        RuntimeError: onnxruntime is missing or installed twice.
+    """
+    check_onnxruntime()
+    settings.state.mkdir(parents=True, exist_ok=True)
+    keys = KeyFile(settings.state)
+    check_exposure(settings, keys)
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+
+    metrics = Metrics(CollectorRegistry())
+    batcher = Batcher(
+        metrics,
+        threads=settings.inference_threads,
+        queue_limit=settings.queue_limit,
+        batch_s=settings.batch_ms / 1000,
+        max_batch=settings.max_batch,
+        delay_s=settings.batch_delay_ms / 1000,
+    )
+    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
+    lifecycle = Lifecycle(registry)
+    engine = Engine(registry, batcher, metrics, max_images=settings.max_images, timeout_s=settings.timeout_ms / 1000)
+    application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    http_socket = _listen(settings.host, settings.http_port)
+    grpc_server = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    try:
+        grpc_port = grpc_server.bind(settings.host, settings.grpc_port)
+    except OSError as error:
+        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
+    http_server = _HttpServer(
+        uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", server_header=False)
+    )
+
+    await grpc_server.start()
+    http_task = asyncio.create_task(http_server.serve(sockets=[http_socket]))
+    await registry.refresh()
+    registry.on_change(lambda: _keep(asyncio.ensure_future(grpc_server.publish_health())))
+    await grpc_server.publish_health()
+    poll_task = asyncio.create_task(registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
+    _announce(settings, _address(settings.host, http_socket.getsockname()[1]), _address(settings.host, grpc_port))
+    if not lifecycle.ready:
+        _LOG.warning("not ready: %s", lifecycle.reason)
+
+    await stop.wait()
+    _LOG.info("stopping: finishing what is in flight")
+    lifecycle.draining = True
+    await grpc_server.publish_health()
+    await asyncio.sleep(settings.drain_notice_seconds)
+    if poll_task is not None:
+        poll_task.cancel()
+    http_server.should_exit = True
+    http_server.config.timeout_graceful_shutdown = int(settings.drain_seconds)
+    await asyncio.gather(http_task, grpc_server.stop(settings.drain_seconds))
+    await batcher.close()
+    engine.close()
+    (settings.state / "server.json").unlink(missing_ok=True)
+    _LOG.info("stopped")
+
+
+_background: set["asyncio.Future[None]"] = set()
+
+
+def _keep(future: "asyncio.Future[None]") -> None:
+    """Hold a reference until it is done: the event loop itself keeps none."""
+    _background.add(future)
+    future.add_done_callback(_background.discard)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"setting http_port: cannot listen on {_address(host, port)}: {error.strerror}; is another server running?"
+        ) from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announce(settings: Settings, http: str, grpc_address: str) -> None:
+    """Tell people on the log and programs in `<state>/server.json` where the server is."""
+    _LOG.info("HTTP on http://%s (docs at /docs), gRPC on %s, models from %s", http, grpc_address, settings.store)
+    content = {"pid": os.getpid(), "http": f"http://{http}", "grpc": grpc_address}
+    write_atomic(Path(settings.state) / "server.json", (json.dumps(content) + "\n").encode())

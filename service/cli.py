@@ -1,0 +1,108 @@
+"""`latentd serve` and `latentd keys`. Imports of the server itself wait until a command runs."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service.keys import KeyFile
+from service.settings import Settings, SettingsError, load_settings
+
+_STATE = click.option(
+    "--state", type=click.Path(path_type=Path, file_okay=False), default=Path("state"), show_default=True
+)
+
+
+def _setting_options(command: Any) -> Any:
+    """One flag per field of `Settings`; values are checked with those of the other sources."""
+    for name, field in reversed(Settings.model_fields.items()):
+        shown = "" if field.default is None or field.default_factory else f"  [default: {field.default}]"
+        command = click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            default=None,
+            metavar="VALUE",
+            help=f"{field.description}{shown}",
+        )(command)
+    return command
+
+
+@click.command(
+    epilog="""Every option is also a variable LATENTD_<NAME> and a key of the --config file (TOML).
+A flag wins over the environment, the environment over the file.
+
+Examples:
+
+\b
+  latentd serve --store models
+  LATENTD_HTTP_PORT=9000 latentd serve --store models --max-images 256
+
+\b
+Then, in another terminal:
+  curl -s http://127.0.0.1:8000/v1/samples -d '{"n": 16, "seed": 7}' -H 'Accept: image/png' -o grid.png
+  curl -s http://127.0.0.1:8000/v1/models
+"""
+)
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), envvar="LATENTD_CONFIG", help="TOML file")
+@_setting_options
+def serve(config: Path | None, **flags: str | None) -> None:
+    """Serve the models of a store over HTTP and gRPC."""
+    environment = {name: value for name, value in os.environ.items() if name != "LATENTD_CONFIG"}
+    try:
+        settings = load_settings(flags, environment, config)
+        _configure_log(settings.log_level)
+        import uvloop
+
+        from service.app import serve as run
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except (SettingsError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _configure_log(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke API keys. A running server sees changes at once."""
+
+
+@keys.command("create")
+@click.argument("name")
+@_STATE
+def create_key(name: str, state: Path) -> None:
+    """Make a key for NAME and print it, once: only its hash is stored.
+
+    \b
+    latentd keys create dashboard --state state
+    curl -H "Authorization: Bearer lk_…" http://127.0.0.1:8000/v1/models
+    """
+    click.echo(KeyFile(state).create(name))
+
+
+@keys.command("list")
+@_STATE
+def list_keys(state: Path) -> None:
+    """Show id, creation time and name of every key."""
+    for key in KeyFile(state).all():
+        click.echo(f"{key.id}  {key.created:%Y-%m-%dT%H:%M:%SZ}  {key.name}")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@_STATE
+def revoke_key(key_id: str, state: Path) -> None:
+    """Remove the key with this id (the eight letters after lk_)."""
+    if not KeyFile(state).revoke(key_id):
+        raise click.ClickException(f"no key {key_id!r} in {state}; `latentd keys list --state {state}` shows all")
+    click.echo(f"revoked {key_id}")

@@ -1,0 +1,136 @@
+"""latentd's own calls: sampling, and everything a model's manifest says."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+
+from service.engine import Engine
+from service.errors import InvalidRequest
+from service.http_api.negotiation import OFFERED, Format, Layout, choose
+from service.http_api.rendering import check_layout, render
+from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
+from service.registry import ServedModel
+from service.sampling import SampleRequest
+
+router = APIRouter(tags=["latentd"])
+
+LabelValue = StrictInt | StrictStr
+
+
+class SampleFields(BaseModel):
+    """What names images, shared by the native and the OpenAI-shaped call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: StrictStr | None = Field(None, description="name, name@version or alias; default: the server's")
+    n: StrictInt | None = Field(None, description="number of images; default 1")
+    seed: StrictInt | None = Field(None, description="row seed of the first image; image i has seed + i")
+    seeds: list[StrictInt] | None = Field(None, description="one row seed per image, instead of `seed`")
+    labels: LabelValue | list[LabelValue] | None = Field(
+        None,
+        description="class index or name: one for all, or one per image; default: drawn from the row seed",
+    )
+    truncation: StrictFloat | None = Field(None, description="in (0, 1]; scales the latent towards the origin")
+    latents: list[list[float]] | None = Field(None, description="n × latent_dim numbers, instead of seeds")
+    precision: StrictStr = Field("auto", description="auto, fp32, fp16 or int8")
+    priority: StrictStr = Field("interactive", description="interactive or bulk")
+    timeout_ms: StrictInt | None = Field(None, description="longest time the request may take, in milliseconds")
+
+    def to_request(self) -> SampleRequest:
+        """The engine's request."""
+        labels = self.labels
+        return SampleRequest(
+            model=self.model,
+            n=self.n,
+            seed=self.seed,
+            seeds=self.seeds,
+            labels=[labels] if isinstance(labels, int | str) else labels,
+            truncation=self.truncation,
+            latents=None if self.latents is None else _matrix(self.latents),
+            precision=self.precision,
+            priority=self.priority,
+            timeout_s=None if self.timeout_ms is None else self.timeout_ms / 1000,
+        )
+
+
+class SampleBody(SampleFields):
+    """Body of `POST /v1/samples`; every field may be left out."""
+
+    format: Format | None = Field(None, description="form of the answer, where Accept leaves it open")
+    layout: Layout | None = Field(None, description="images, or one grid; a grid where several go into one file")
+
+
+@router.post(
+    "/v1/samples",
+    summary="Sample images",
+    response_class=Response,
+    responses={200: {"content": {media_type: {} for media_type in OFFERED}}},
+    openapi_extra=body_schema(SampleBody, {"n": 4, "seed": 7, "labels": "3"}),
+)
+async def sample(request: Request) -> Response:
+    """Images in the form that `Accept` or `format` asks for: JSON with base64 PNG by default.
+
+    The same `(model, version, precision, seed, label, truncation)` yields the same pixels, always.
+    """
+    engine = engine_of(request)
+    body = await read_json(request, SampleBody)
+    answer = choose(request.headers.get("accept"), body.format)
+    asked = body.to_request()
+    if body.n is not None and body.n > 0:
+        check_layout(body.layout, body.n, answer)
+    result = await while_connected(request, engine.sample(asked))
+    note_model(request, result)
+    layout = check_layout(body.layout, len(result.images), answer)
+    return await engine.encode(lambda: render(result, answer, layout))
+
+
+@router.get("/v1/models", summary="List models")
+async def list_models(request: Request) -> dict[str, Any]:
+    """Every model being served, in the shape of the OpenAI API."""
+    registry = engine_of(request).registry
+    return {"object": "list", "data": [_card(model) for model in registry.served()]}
+
+
+@router.get("/v1/models/{name}", summary="One model")
+async def get_model(request: Request, name: Annotated[str, "name, name@version or alias"]) -> dict[str, Any]:
+    """Everything the manifest says, with the versions that can be asked for and those that were refused."""
+    engine: Engine = engine_of(request)
+    model = await engine.registry.get(name)
+    refused = {
+        reference: reason
+        for reference, reason in engine.registry.refused().items()
+        if reference.startswith(f"{model.name}@")
+    }
+    return {
+        **_card(model),
+        "versions": engine.registry.versions(model.name),
+        "refused": refused,
+        "manifest": model.manifest.model_dump(mode="json"),
+    }
+
+
+def _card(model: ServedModel) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(model.manifest.created.timestamp()),
+        "owned_by": "latentd",
+        "version": model.version,
+        "family": model.manifest.family,
+        "shape": list(model.manifest.output.shape),
+        "latent_dim": model.manifest.latent.dim,
+        "classes": model.manifest.classes,
+        "precisions": sorted(model.lanes),
+    }
+
+
+def _matrix(latents: list[list[float]]) -> np.typing.NDArray[np.float32]:
+    if len({len(row) for row in latents}) > 1:
+        raise InvalidRequest(
+            f"latents: got rows of {sorted({len(row) for row in latents})} numbers; allowed: all of latent_dim",
+            param="latents",
+        )
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which the engine refuses by name
+        return np.array(latents, dtype=np.float64).reshape(len(latents), -1).astype(np.float32)

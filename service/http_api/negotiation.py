@@ -1,0 +1,87 @@
+"""Which form an answer takes: `format` in the body together with the Accept header (RFC 9110 §12.5.1)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runtime.images import ImageFormat
+from service.errors import InvalidRequest
+
+Format = Literal["png", "jpeg", "webp", "npy", "npz", "raw"]
+Layout = Literal["images", "grid"]
+
+_IMAGES: dict[str, ImageFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "npy": "application/x-npy",
+    "npz": "application/x-npz",
+    "raw": "application/octet-stream",
+}
+_ENVELOPES = ("application/json", "application/zip")
+OFFERED = (*_ENVELOPES, *_MEDIA_TYPES.values())
+_WILDCARDS = {"*/*": "application/json", "application/*": "application/json", "image/*": "image/png"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The chosen form.
+
+    Attributes:
+        media_type: Content-Type of the answer.
+        image_format: how single images are encoded, inside JSON and archives too.
+    """
+
+    media_type: str
+    image_format: ImageFormat
+
+
+def choose(accept: str | None, body_format: Format | None) -> Answer:
+    """The form that both the header and the body's `format` allow.
+
+    ``Accept`` absent or ``*/*`` leaves it to `format`, whose absence means JSON. ``application/json`` and
+    ``application/zip`` carry images encoded as `format` says.
+
+    Raises:
+        InvalidRequest: nothing acceptable is offered, or the two contradict each other.
+    """
+    wanted = _MEDIA_TYPES[body_format] if body_format else None
+    image_format = _IMAGES.get(wanted or "image/png")
+    ranges = _by_preference(accept or "*/*")
+    for accepted in ranges:
+        if wanted and _covers(accepted, wanted):
+            return Answer(wanted, image_format or "png")
+        if accepted in _ENVELOPES and image_format:
+            return Answer(accepted, image_format)
+        if wanted:
+            continue
+        media_type = _WILDCARDS.get(accepted, accepted)
+        if media_type in OFFERED:
+            return Answer(media_type, _IMAGES.get(media_type, "png"))
+    if wanted:
+        raise InvalidRequest.field("Accept", accept, f"{wanted}, since format is {body_format}")
+    raise InvalidRequest.field("Accept", accept, ", ".join(OFFERED))
+
+
+def _covers(accepted: str, media_type: str) -> bool:
+    if accepted in ("*/*", media_type):
+        return True
+    return accepted.endswith("/*") and media_type.startswith(accepted[:-1])
+
+
+def _by_preference(accept: str) -> list[str]:
+    """Media ranges in the order of their weight; those of weight 0 are left out."""
+    weighted = []
+    for part in accept.split(","):
+        media_type, *parameters = (piece.strip() for piece in part.lower().split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    raise InvalidRequest.field("Accept", accept, "weights like q=0.5") from None
+        if weight > 0 and media_type:
+            weighted.append((weight, media_type))
+    return [media_type for _, media_type in sorted(weighted, key=lambda pair: -pair[0])]

@@ -1,0 +1,96 @@
+"""A sample result as the bytes of an HTTP answer. Runs in the encoder pool, never on the event loop."""
+
+import base64
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.responses import Response
+
+from runtime.images import ImageFormat, encode_npy, encode_npz, encode_zip, make_grid
+from service.engine import SampleResult
+from service.errors import InvalidRequest
+from service.http_api.negotiation import Answer, Layout
+from service.sample_files import encoded_row
+
+
+def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
+    """The layout that fits the answer: several images in one image file make a grid.
+
+    Raises:
+        InvalidRequest: `layout` asks for the impossible.
+    """
+    one_file = answer.media_type.startswith("image/")
+    if layout is None:
+        return "grid" if one_file and n > 1 else "images"
+    if layout == "images" and one_file and n > 1:
+        raise InvalidRequest.field(
+            "layout", layout, f"grid for {n} images in one {answer.media_type}, or Accept: application/zip"
+        )
+    return layout
+
+
+def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
+    """Encode `result`. Arrays are uint8 NHWC; a grid is one image of 1HWC."""
+    images = result.images
+    single = layout == "grid"
+    if single:
+        images = make_grid(images)[np.newaxis]
+    media_type = answer.media_type
+    headers = {"X-Latentd-Model": f"{result.model.manifest.reference}:{result.precision}"}
+    if result.seeds is not None:
+        headers["X-Latentd-Seed"] = str(result.seed(0))
+    if media_type == "application/json":
+        content = _json(result, images, answer.image_format, single=single)
+    elif media_type == "application/zip":
+        content = encode_zip(
+            (
+                _file_name(result, row, answer.image_format, single=single),
+                encoded_row(result, row, images[row], answer.image_format),
+            )
+            for row in range(len(images))
+        )
+    elif media_type == "application/x-npy":
+        content = encode_npy(images)
+    elif media_type == "application/x-npz":
+        arrays: dict[str, NDArray[np.generic]] = {"images": images}
+        if result.seeds is not None:
+            arrays["seeds"] = result.seeds
+        if result.labels is not None:
+            arrays["labels"] = result.labels
+        content = encode_npz(arrays)
+    elif media_type == "application/octet-stream":
+        headers["X-Latentd-Shape"] = ",".join(map(str, images.shape))
+        headers["X-Latentd-Dtype"] = "uint8"
+        content = images.tobytes()
+    else:
+        content = encoded_row(result, 0, images[0], answer.image_format)
+    return Response(content, headers=headers, media_type=media_type)
+
+
+def _json(result: SampleResult, images: NDArray[np.uint8], image_format: ImageFormat, *, single: bool) -> bytes:
+    data = [
+        {
+            "seed": result.seed(row),
+            "label": None if single else result.label(row),
+            "b64_json": base64.b64encode(encoded_row(result, row, pixels, image_format)).decode(),
+        }
+        for row, pixels in enumerate(images)
+    ]
+    return json.dumps(
+        {
+            "model": result.model.name,
+            "version": result.model.version,
+            "precision": result.precision,
+            "created": result.created,
+            "data": data,
+        }
+    ).encode()
+
+
+def _file_name(result: SampleResult, row: int, image_format: ImageFormat, *, single: bool) -> str:
+    if single:
+        return f"grid.{image_format}"
+    seed = f"seed{result.seed(row)}" if result.seeds is not None else f"latent{row}"
+    label = result.label(row)
+    return f"{row:06d}_{seed}{'' if label is None else f'_label{label}'}.{image_format}"

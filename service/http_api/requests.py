@@ -1,0 +1,116 @@
+"""Reading a request: its JSON as a checked model, its place in the application, its client's patience."""
+
+import asyncio
+import difflib
+import zlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from service.engine import Engine, SampleResult
+from service.errors import Cancelled, InvalidRequest, TooLarge, UnsupportedMedia
+
+_Body = TypeVar("_Body", bound=BaseModel)
+_Result = TypeVar("_Result")
+
+
+def engine_of(request: Request) -> Engine:
+    """The engine of the application that `request` came to."""
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def note_model(request: Request, result: SampleResult) -> None:
+    """Tell the outer layers which model answered, for metrics and log."""
+    request.state.model, request.state.version = result.model.name, str(result.model.version)
+
+
+def body_schema(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body with `read_json`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": example}},
+        }
+    }
+
+
+async def read_json(request: Request, model: type[_Body]) -> _Body:
+    """The body as `model`, whatever its Content-Type says; an empty body is an empty object.
+
+    Raises:
+        InvalidRequest: not JSON, or a field is unknown or of the wrong type.
+    """
+    try:
+        return model.model_validate_json(await request.body() or b"{}")
+    except ValidationError as error:
+        raise _explain(error, model) from error
+
+
+async def read_inflated(request: Request, limit: int) -> bytes:
+    """The body with its Content-Encoding undone, at most `limit` bytes.
+
+    Raises:
+        TooLarge: it inflates beyond `limit`.
+        UnsupportedMedia: another encoding than gzip or deflate.
+        InvalidRequest: the compressed data is broken.
+    """
+    body = await request.body()
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise UnsupportedMedia.field("Content-Encoding", encoding, "identity, gzip, deflate")
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16 if encoding == "gzip" else zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(body, limit)
+    except zlib.error as error:
+        raise InvalidRequest(f"body: not {encoding} data: {error}", param="body") from error
+    if inflater.unconsumed_tail:
+        raise TooLarge(f"body: inflates to over {limit} bytes; allowed: up to {limit}", param="body")
+    return inflated
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Await `work`, but cancel it when the client disconnects.
+
+    Raises:
+        Cancelled: the client went away.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        request.state.status = 499
+        raise Cancelled("the client went away")
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return InvalidRequest(f"body: not JSON ({first['ctx']['error']}); allowed: a JSON object", param="body")
+    if not first["loc"]:
+        return InvalidRequest.field("body", first["input"], "a JSON object")
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, model.model_fields, 1)
+        advice = f" (did you mean {near[0]}?)" if near else ""
+        return InvalidRequest(
+            f"{name}: unknown field, got {first['input']!r:.60}{advice}; allowed: {', '.join(model.model_fields)}",
+            param=name,
+        )
+    allowed = first["msg"].removeprefix("Input should be ")
+    return InvalidRequest.field(str(first["loc"][0]), first["input"], allowed)

@@ -1,0 +1,90 @@
+"""Every metric of the server, declared once on a registry that is passed in.
+
+Label values come from closed sets (routes, models in the store, statuses): a client can never create one.
+"""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from runtime import __version__
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+DISPATCH_REASONS = ("full", "idle", "delay", "drain")
+REJECT_REASONS = ("queue_full", "deadline", "cancelled", "size", "draining")
+STAGES = ("input", "run", "output", "encode")
+
+
+class Metrics:
+    """The wire contract's metrics; see its page for their meaning."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        Info("latentd_build", "Version of the running server.", registry=registry).info({"version": __version__})
+        self.requests = Counter(
+            "latentd_requests_total",
+            "Requests answered.",
+            ["model", "version", "api", "code"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "latentd_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["api"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.queue_seconds = Histogram(
+            "latentd_queue_duration_seconds",
+            "From the enqueueing of a request to the start of its first batch.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.compute_seconds = Histogram(
+            "latentd_compute_duration_seconds",
+            "Time of one batch (input, run, output) or of one answer (encode).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram("latentd_batch_rows", "Rows per batch.", buckets=_ROWS, registry=registry)
+        self.dispatch = Counter(
+            "latentd_dispatch_total", "Batches by the reason they were sent.", ["reason"], registry=registry
+        )
+        self.queue_rows = Gauge("latentd_queue_rows", "Rows waiting.", registry=registry)
+        self.queue_limit_rows = Gauge("latentd_queue_limit_rows", "Most rows that may wait.", registry=registry)
+        self.rejected = Counter(
+            "latentd_rejected_total", "Requests not served, by reason.", ["reason"], registry=registry
+        )
+        self.images = Counter(
+            "latentd_images_total", "Images generated.", ["model", "version", "precision"], registry=registry
+        )
+        self.model_info = Gauge(
+            "latentd_model_info",
+            "1 for each version being served.",
+            ["model", "version", "family", "precisions"],
+            registry=registry,
+        )
+        self.model_state = Gauge(
+            "latentd_model_state",
+            "1 for the state a version is in.",
+            ["model", "version", "state"],
+            registry=registry,
+        )
+        self.inflight_batches = Gauge("latentd_inflight_batches", "Batches being computed.", registry=registry)
+        for reason in DISPATCH_REASONS:
+            self.dispatch.labels(reason)
+        for reason in REJECT_REASONS:
+            self.rejected.labels(reason)
+        for stage in STAGES:
+            self.compute_seconds.labels(stage)

@@ -1,0 +1,117 @@
+"""Settings of the server: flag over environment over file over default, checked before anything starts."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ENVIRONMENT_PREFIX = "LATENTD_"
+CLIENT_VARIABLES = frozenset({"LATENTD_API_KEY", "LATENTD_URL"})
+"""Read by the client commands; the server lets them pass."""
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown or has a value that is not allowed; the message names it and what is."""
+
+
+class Settings(BaseModel):
+    """What `latentd serve` can be told. Field `store` is flag `--store` and variable `LATENTD_STORE`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: Path = Field(default=Path("models"), description="folder of model packages")
+    state: Path = Field(default=Path("state"), description="folder for keys and for server.json (addresses, pid)")
+    host: str = Field(default="127.0.0.1", description="address to listen on; beyond loopback needs an API key")
+    http_port: int = Field(default=8000, ge=0, le=65535, description="HTTP port; 0 takes a free one")
+    grpc_port: int = Field(default=8001, ge=0, le=65535, description="gRPC port; 0 takes a free one")
+    default_model: str | None = Field(
+        default=None, description="model of requests that name none; by default the only one in the store"
+    )
+    max_images: int = Field(default=1024, ge=1, le=100_000, description="most images in one request")
+    queue_limit: int = Field(default=8192, ge=1, description="most rows (images) waiting; beyond it requests get 429")
+    timeout_ms: int = Field(default=30_000, ge=1, description="longest a request without a deadline may wait, in ms")
+    max_body_bytes: int = Field(default=16 << 20, ge=1024, description="largest request body, in bytes")
+    inference_threads: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        description="batches in flight; one core each",
+    )
+    batch_ms: float = Field(default=4.0, gt=0, description="a batch grows until it computes this long, in ms")
+    max_batch: int = Field(default=64, ge=1, le=1024, description="most rows in a batch")
+    batch_delay_ms: float = Field(
+        default=0.0, ge=0, le=1000, description="wait for more rows while the device is idle, in ms"
+    )
+    poll_seconds: float = Field(default=5.0, ge=0, description="look for new versions this often; 0: never")
+    drain_seconds: float = Field(default=30.0, ge=0, description="longest wait for requests in flight on stop")
+    drain_notice_seconds: float = Field(
+        default=0.5, ge=0, description="time between 'not ready' and refusing connections, for load balancers"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe line")
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> "Settings":
+        if self.max_images > self.queue_limit:
+            raise ValueError(f"max_images ({self.max_images}) is above queue_limit ({self.queue_limit})")
+        return self
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], config_file: Path | None = None
+) -> Settings:
+    """Merge the sources and check the result.
+
+    Args:
+        flags: field name → value; None means not given.
+        environment: variables; those that begin with ``LATENTD_`` are settings.
+        config_file: TOML with top-level keys named like the fields.
+
+    Raises:
+        SettingsError: naming the setting, where it came from, its value and what is allowed.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source, values in (
+        (f"file {config_file}", _read_file(config_file)),
+        ("environment", _from_environment(environment)),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        for name, value in values.items():
+            if name not in Settings.model_fields:
+                near = difflib.get_close_matches(name, Settings.model_fields, 1)
+                advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(Settings.model_fields)}"
+                shown = f"{ENVIRONMENT_PREFIX}{name.upper()}" if source == "environment" else name
+                raise SettingsError(f"unknown setting {shown} ({source}): {advice}")
+            merged[name], origin[name] = value, source
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if not name:
+            raise SettingsError(first["msg"].removeprefix("Value error, ")) from error
+        raise SettingsError(
+            f"setting {name} ({origin.get(name, 'default')}): {first['msg']}, got {first['input']!r}"
+        ) from error
+
+
+def _read_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"config file {path} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"config file {path} is not TOML: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in CLIENT_VARIABLES
+    }
