@@ -40,12 +40,18 @@ class Generator:
         wanted = usable_providers() if providers is None else providers
         content = package.read_verified(self.manifest.precisions[precision].file)
         try:
-            self._session = onnxruntime.InferenceSession(content, _session_options(), providers=wanted)
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises bare classes of its own for a bad graph
+            self._session = onnxruntime.InferenceSession(content, session_options(), providers=wanted)
+        except Exception as error:  # onnxruntime raises bare classes of its own
             raise PackageCorrupt(self.manifest.reference, f"onnxruntime refuses {precision}: {error}") from error
         self.provider: str = self._session.get_providers()[0]
         if self.provider != wanted[0]:
-            _LOG.warning("%s %s: asked for %s, runs on %s", self.manifest.reference, precision, wanted[0], self.provider)
+            _LOG.warning(
+                "%s %s: asked for %s, runs on %s",
+                self.manifest.reference,
+                precision,
+                wanted[0],
+                self.provider,
+            )
         self._self_test()
 
     def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
@@ -82,12 +88,16 @@ class Generator:
                 seeds = recorded["seeds"]
                 labels = recorded["labels"] if self.conditional else None
                 expected = recorded[f"images_{self.precision}"]
-        except (KeyError, ValueError, OSError) as error:
+        except Exception as error:  # a damaged archive raises whatever its reader stumbles over
             raise PackageCorrupt(self.manifest.reference, f"{name} cannot be read: {error}") from error
+        if not len(expected):
+            raise PackageCorrupt(self.manifest.reference, f"{name} holds no images_{self.precision}")
         try:
             found = self.sample(seeds, labels)
-        except Exception as error:  # noqa: BLE001 - as above: whatever the graph does wrong is the package's fault
+        except Exception as error:  # as above: what the graph does wrong is the package's fault
             raise PackageCorrupt(self.manifest.reference, f"{self.precision} fails its self-test: {error}") from error
+        if found.dtype != np.uint8:
+            raise PackageCorrupt(self.manifest.reference, f"{self.precision} yields {found.dtype}, not uint8")
         if found.shape != expected.shape or found.shape[1:] != self.manifest.output.shape:
             raise PackageCorrupt(
                 self.manifest.reference,
@@ -103,7 +113,10 @@ class Generator:
             )
         if self.manifest.precisions[self.precision].reproducible and self.provider == CPU:
             alone = np.concatenate(
-                [self.sample(seeds[i : i + 1], None if labels is None else labels[i : i + 1]) for i in range(len(seeds))]
+                [
+                    self.sample(seeds[i : i + 1], None if labels is None else labels[i : i + 1])
+                    for i in range(len(seeds))
+                ]
             )
             if not np.array_equal(alone, found):
                 raise PackageCorrupt(
@@ -112,7 +125,8 @@ class Generator:
                 )
 
 
-def _session_options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
+    """One thread per call, no spinning, all graph optimizations; errors alone are logged."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

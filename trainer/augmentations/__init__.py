@@ -1,0 +1,10 @@
+"""Differentiable augmentations, one per file. To add one: write its file, then one line here."""
+
+from trainer.augmentations.base import AugmentationConfig
+from trainer.augmentations.translation import TranslationConfig
+from trainer.registry import Registry
+
+__all__ = ["AUGMENTATIONS", "AugmentationConfig"]
+
+AUGMENTATIONS: Registry[AugmentationConfig] = Registry("augmentation")
+AUGMENTATIONS.register(TranslationConfig)

@@ -1,0 +1,98 @@
+"""`latentd train`. Options are read before torch is loaded, so that help and listings are instant."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+_PRECISIONS = ("fp32", "int8")
+
+
+def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from trainer.recipes import recipe_description, recipe_names
+
+    for name in recipe_names():
+        click.echo(f"{name}  {recipe_description(name)}")
+    ctx.exit()
+
+
+@click.command(
+    epilog="""Examples:
+
+\b
+  latentd train digits-cgan --run runs/digits --store models
+  latentd train digits-cgan --run runs/mnist --data path/to/mnist --name mnist
+  latentd train digits-cgan --run runs/mine --data my-images --set data.size=32 --max-minutes 10
+"""
+)
+@click.argument("recipe")
+@click.option(
+    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_recipes, help="List recipes."
+)
+@click.option(
+    "--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of this run; created."
+)
+@click.option(
+    "--store", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True,
+    help="Folder to publish the package in.",
+)  # fmt: skip
+@click.option(
+    "--data", type=click.Path(path_type=Path),
+    help="Folder with IDX files, or with one sub-folder of images per class. Default: scikit-learn's digits.",
+)  # fmt: skip
+@click.option("--name", help="Name of the package. Default: the recipe's.")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field of the recipe.")
+@click.option(
+    "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop training after this time."
+)
+@click.option(
+    "--precision", "precisions", multiple=True, type=click.Choice(_PRECISIONS),
+    help="Graph to put into the package beside fp32; may be repeated. Default: the recipe's.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Start of every random sequence. Default: 0.")
+@click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where to train. Default: auto.")
+def train(  # noqa: PLR0917 - click passes one argument per option
+    recipe: str,
+    run: Path,
+    store: Path,
+    data: Path | None,
+    name: str | None,
+    overrides: tuple[str, ...],
+    max_minutes: float | None,
+    precisions: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+) -> None:
+    """Train RECIPE on images and publish the generator as a model package.
+
+    The same command resumes a run that was stopped or killed; Ctrl-C saves first.
+    """
+    from runtime.errors import PackageError
+    from trainer.recipes import recipe_text
+
+    try:
+        recipe_text(recipe)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    from trainer.errors import TrainerError
+    from trainer.training import TrainRequest, train
+
+    options = {
+        "data.path": data and str(data.resolve()),
+        "budget.max_minutes": max_minutes,
+        "export.precisions": precisions and f"[{', '.join(dict.fromkeys(('fp32', *precisions)))}]",
+        "seed": seed,
+        "device.accelerator": device,
+    }
+    chosen = tuple(f"{path}={value}" for path, value in options.items() if value not in (None, ()))
+    request = TrainRequest(
+        recipe, run, store, overrides + chosen, name, shlex.join(["latentd", *sys.argv[1:]])
+    )
+    try:
+        outcome = train(request, click.echo)
+    except (TrainerError, PackageError) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(outcome.exit_code)

@@ -1,0 +1,73 @@
+"""Where training images come from: the built-in digits, IDX files, or a folder of image files."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from trainer.config import Config
+from trainer.data.digits import NAME, read_digits
+from trainer.data.folder import read_folder
+from trainer.data.idx import is_idx_folder, read_idx_folder
+from trainer.data.images import DataSplit, ImageSpec, LabelledImages, stratified_split
+from trainer.errors import DataError
+
+__all__ = ["DataConfig", "DataSplit", "ImageSpec", "LabelledImages", "open_data"]
+
+MIN_SIDE, MAX_SIDE = 4, 256
+
+
+class DataConfig(Config):
+    """Which images, and how they are prepared."""
+
+    path: str | None = None
+    """Folder with MNIST-style IDX files or image files; null: the digits that ship with scikit-learn."""
+
+    size: int | None = Field(default=None, ge=MIN_SIDE, le=MAX_SIDE)
+    """Side in pixels to which every image is resized (after a central square cut); null: as they are."""
+
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    """Share of each class that training never sees; sets with a test part of their own use that instead."""
+
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split, apart from the training seed, so that runs are judged on the same images."""
+
+
+def open_data(config: DataConfig) -> DataSplit:
+    """Read the images `config` names and keep a part apart.
+
+    Raises:
+        DataError: in one sentence, with the path and what is allowed.
+    """
+    if config.path is None:
+        split = stratified_split(NAME, read_digits(), config.held_out, config.split_seed)
+        return _resized(split, config.size)
+    folder = Path(config.path)
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise DataError(f"{folder}: {state}; --data takes a folder with IDX files or with images")
+    if is_idx_folder(folder):
+        split = _resized(read_idx_folder(folder), config.size)
+    else:
+        images = read_folder(folder, size=config.size)
+        split = stratified_split(str(folder), images, config.held_out, config.split_seed)
+    spec = split.train.spec
+    if not MIN_SIDE <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= MAX_SIDE:
+        raise DataError(
+            f"{folder}: images of {spec.width}×{spec.height} pixels; sides of {MIN_SIDE} to {MAX_SIDE} are "
+            "allowed, --set data.size=64 resizes"
+        )
+    return split
+
+
+def _resized(split: DataSplit, size: int | None) -> DataSplit:
+    if size is None or split.train.images.shape[1:3] == (size, size):
+        return split
+    return DataSplit(split.source, _resize(split.train, size), _resize(split.held_out, size))
+
+
+def _resize(data: LabelledImages, size: int) -> LabelledImages:
+    frames = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in data.images)
+    resized = np.stack([np.asarray(frame.resize((size, size), Image.Resampling.LANCZOS)) for frame in frames])
+    return LabelledImages(resized.reshape(len(data), size, size, -1), data.labels, data.class_names)

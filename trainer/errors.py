@@ -1,0 +1,31 @@
+"""Errors a user can cause, each one sentence that names the value and what is allowed.
+
+::
+
+    ValueError
+    └─ TrainerError       shown without a trace by the command line
+       ├─ ConfigError     a recipe, a `--set`, or a field's value
+       ├─ DataError       images that are missing, unreadable or do not fit together
+       ├─ RunError        a run folder that cannot be used or resumed
+       └─ ExportError     a graph that does not load, run or agree with its reference
+"""
+
+
+class TrainerError(ValueError):
+    """What a user can mend; the message says how."""
+
+
+class ConfigError(TrainerError):
+    """A recipe or an override names an unknown field or a value that is not allowed."""
+
+
+class DataError(TrainerError):
+    """The images cannot be read or cannot be trained on as they are."""
+
+
+class RunError(TrainerError):
+    """The run folder belongs to another run, or its checkpoint cannot be read."""
+
+
+class ExportError(TrainerError):
+    """An exported graph fails to load, to run, or to agree with its reference."""

@@ -1,0 +1,70 @@
+"""A conditional generator of nearest-neighbour upsampling and convolutions."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainer.data.images import ImageSpec
+from trainer.networks.base import Generator, GeneratorConfig, doublings
+from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
+
+
+class UpsamplingGeneratorConfig(GeneratorConfig):
+    """Upsampling and convolution instead of transposed convolution: the latter has no int8 kernel on CPUs."""
+
+    kind: Literal["upsampling"] = "upsampling"
+    """Which generator."""
+
+    latent_dim: int = Field(default=64, ge=1, le=4096)
+    """Numbers per latent."""
+
+    label_dim: int = Field(default=16, ge=1, le=1024)
+    """Numbers in the learned embedding of a class, beside the latent at the input."""
+
+    width: int = Field(default=128, ge=4, le=4096)
+    """Channels of the smallest feature maps; halved at each doubling of the size."""
+
+    min_width: int = Field(default=32, ge=4, le=4096)
+    """Channels below which the halving stops."""
+
+    def build(self, spec: ImageSpec) -> "UpsamplingGenerator":
+        """A freshly initialized generator of images of that size."""
+        return UpsamplingGenerator(self, spec)
+
+
+class UpsamplingGenerator(Generator):
+    """Linear to a small feature map, then upsample, 3×3 convolution, conditional batch norm, ReLU; at last tanh.
+
+    The start is the image's size halved until it is at most 7×7; what that rounds up is cut off at the end.
+    """
+
+    def __init__(self, config: UpsamplingGeneratorConfig, spec: ImageSpec) -> None:
+        super().__init__()
+        steps = doublings(spec)
+        widths = [max(config.min_width, config.width >> step) for step in range(steps + 1)]
+        self.latent_dim = config.latent_dim
+        self._size = (spec.height, spec.width)
+        self._start = (widths[0], -(-spec.height // 2**steps), -(-spec.width // 2**steps))
+        self.embed = nn.Embedding(spec.classes, config.label_dim)
+        self.linear = nn.Linear(
+            config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2]
+        )
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, spec.classes) for width in widths)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=1)
+            for before, after in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
+        hidden = self.linear(torch.cat([latents, self.embed(labels)], dim=1)).unflatten(1, self._start)
+        hidden = F.relu(self.norms[0](hidden, labels))
+        for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):
+            hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
+            hidden = F.relu(norm(conv(hidden), labels))
+        height, width = self._size
+        return torch.tanh(self.to_image(hidden))[:, :, :height, :width]

@@ -1,0 +1,216 @@
+"""From a trained generator to a published model package."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from runtime import __version__
+from runtime.generator import Generator as ServedGenerator
+from runtime.images import encode_npz
+from runtime.latents import latents_from_seeds
+from runtime.manifest import (
+    DataSource,
+    Latent,
+    Manifest,
+    Measurement,
+    Output,
+    Parity,
+    Precision,
+    PrecisionFile,
+    Provenance,
+    SelfTest,
+)
+from runtime.package import Package, describe_file
+from runtime.store import DirectoryStore
+from trainer.checkpoints import Position
+from trainer.compress.int8 import quantize_int8
+from trainer.data import DataSplit
+from trainer.errors import ExportError
+from trainer.evaluation import Evaluator, draw_samples
+from trainer.export import ExportGraph, GraphSession, check_in_subprocess, export_fp32, graph_file
+from trainer.grids import encode_grid, grid_seeds
+from trainer.networks.base import Generator
+from trainer.parity import compare
+from trainer.recipe import Recipe
+from trainer.reports import metrics_json
+
+# Row seeds of each purpose, apart from one another and from the small ones that people use.
+CALIBRATION_SEED = 3_000_000
+PARITY_SEED = 2_000_000
+SELF_TEST_SEED = 4_000_000
+_SELF_TEST_IMAGES = 8
+# Mean difference in 8-bit levels that another processor's arithmetic may make; int8 rounds at many steps.
+_TOLERANCE: dict[Precision, float] = {"fp32": 0.5, "fp16": 1.0, "int8": 3.0}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training hands over.
+
+    Attributes:
+        recipe_name: as on the command line.
+        generator: averaged weights, eval mode, on the CPU.
+        checkpoint: the run's checkpoint file.
+    """
+
+    recipe_name: str
+    recipe: Recipe
+    data: DataSplit
+    generator: Generator
+    position: Position
+    checkpoint: Path
+
+
+@dataclass
+class _Staged:
+    """What is known of the package while its folder fills."""
+
+    folder: Path
+    parity: dict[Precision, Parity] = field(default_factory=dict)
+    evaluation: dict[str, Measurement] = field(default_factory=dict)
+
+
+def publish(trained: Trained, store: DirectoryStore, name: str, say: Callable[[str], None]) -> Package:
+    """Export, quantize, compare, measure and publish `trained` as the next version of `name`.
+
+    Raises:
+        ExportError: a graph does not run, or does not agree with its reference. Nothing is published then.
+    """
+    with store.stage() as folder:
+        staged = _Staged(folder)
+        say("exporting to ONNX")
+        sessions = _export(trained, staged)
+        say("measuring samples")
+        _measure(trained, staged, sessions)
+        _write_evidence(trained, staged, sessions)
+        created = datetime.now(UTC)
+
+        def describe(version: int) -> Manifest:
+            return _manifest(trained, staged, name, version, created)
+
+        _check_as_served(Package(folder, describe(1)))
+        return store.publish(name, folder, describe)
+
+
+def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
+    """Write and check every graph, and compare it with its reference."""
+    config = trained.recipe.export
+    graph = ExportGraph(trained.generator, conditional=bool(trained.data.train.class_names))
+    fp32 = staged.folder / graph_file("fp32")
+    export_fp32(graph, fp32)
+    if "int8" in config.precisions:
+        latents, labels = _inputs(trained, CALIBRATION_SEED, config.int8.images)
+        inputs: dict[str, NDArray[Any]] = {"latents": latents} | (
+            {"label": labels} if graph.conditional else {}
+        )
+        quantize_int8(fp32, staged.folder / graph_file("int8"), inputs, config.int8)
+    precisions: list[Precision] = sorted(config.precisions)
+    check_in_subprocess([staged.folder / graph_file(precision) for precision in precisions])
+    sessions = {precision: GraphSession(staged.folder / graph_file(precision)) for precision in precisions}
+
+    latents, labels = _inputs(trained, PARITY_SEED, config.parity_images)
+    with torch.no_grad():
+        reference = graph(torch.from_numpy(latents), torch.from_numpy(labels)).numpy()
+    images = sessions["fp32"](latents, labels)
+    staged.parity["fp32"] = compare(images, reference, "torch")
+    if staged.parity["fp32"].max_abs > 1:
+        raise ExportError(
+            f"generator.onnx differs from PyTorch by up to {staged.parity['fp32'].max_abs} levels"
+        )
+    if "int8" in sessions:
+        staged.parity["int8"] = compare(sessions["int8"](latents, labels), images, "fp32")
+        psnr = staged.parity["int8"].psnr_db
+        if psnr is not None and psnr < config.min_psnr_db:
+            raise ExportError(
+                f"int8 lies {psnr:.1f} dB from fp32, export.min_psnr_db asks for {config.min_psnr_db}; "
+                "--set export.precisions=[fp32] leaves it out"
+            )
+    return sessions
+
+
+def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession]) -> None:
+    """Fill `staged.evaluation`: fp32 under the measures' plain names, others as ``<precision>.<measure>``."""
+    evaluator = Evaluator(trained.recipe.evaluation, trained.data)
+    for precision, session in sessions.items():
+        samples = draw_samples(
+            trained.recipe.evaluation, trained.data.train.class_names, trained.generator.latent_dim, session
+        )
+        prefix = "" if precision == "fp32" else f"{precision}."
+        for measure, result in evaluator.measure(samples).items():
+            staged.evaluation[prefix + measure] = result
+
+
+def _write_evidence(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession]) -> None:
+    """The files beside the graphs: checkpoint, recorded outputs, grid, metrics."""
+    (staged.folder / "checkpoint.pt").write_bytes(trained.checkpoint.read_bytes())
+    latents, labels = _inputs(trained, SELF_TEST_SEED, _SELF_TEST_IMAGES)
+    recorded: dict[str, NDArray[Any]] = {
+        f"images_{precision}": session(latents, labels) for precision, session in sessions.items()
+    }
+    recorded["seeds"] = np.arange(SELF_TEST_SEED, SELF_TEST_SEED + _SELF_TEST_IMAGES, dtype=np.uint64)
+    if trained.data.train.class_names:
+        recorded["labels"] = labels
+    (staged.folder / "expected.npz").write_bytes(encode_npz(recorded))
+    seeds, rows = grid_seeds(trained.data.train.spec.classes)
+    grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
+    (staged.folder / "samples.png").write_bytes(encode_grid(grid))
+    (staged.folder / "metrics.json").write_text(
+        metrics_json(staged.evaluation, staged.parity, trained.position)
+    )
+
+
+def _manifest(trained: Trained, staged: _Staged, name: str, version: int, created: datetime) -> Manifest:
+    recipe, data = trained.recipe, trained.data
+    spec = data.train.spec
+    precisions: dict[Precision, PrecisionFile] = {}
+    for precision, parity in staged.parity.items():
+        stored = describe_file(staged.folder / graph_file(precision))
+        method = recipe.export.int8.model_dump(mode="json") if precision == "int8" else {}
+        precisions[precision] = PrecisionFile(
+            sha256=stored.sha256, size=stored.size, file=graph_file(precision), parity=parity, method=method
+        )
+    others = ("checkpoint.pt", "expected.npz", "samples.png", "metrics.json")
+    return Manifest(
+        name=name,
+        version=version,
+        created=created,
+        family=recipe.family,
+        latent=Latent(dim=trained.generator.latent_dim),
+        classes=list(data.train.class_names),
+        output=Output(height=spec.height, width=spec.width, channels=3 if spec.channels == 3 else 1),
+        precisions=precisions,
+        files={file: describe_file(staged.folder / file) for file in others},
+        self_test=SelfTest(
+            file="expected.npz", tolerance={precision: _TOLERANCE[precision] for precision in precisions}
+        ),
+        provenance=Provenance(
+            data=DataSource(source=data.source, fingerprint=data.fingerprint(), images=len(data.train)),
+            recipe=trained.recipe_name,
+            config=recipe.model_dump(mode="json"),
+            seed=recipe.seed,
+            trained_images=trained.position["images"],
+            training_seconds=round(trained.position["seconds"], 3),
+            code_version=__version__,
+        ),
+        evaluation=staged.evaluation,
+        licence=recipe.package.licence,
+        intended_use=recipe.package.intended_use,
+    )
+
+
+def _check_as_served(package: Package) -> None:
+    """Load every precision as the server will; its self-test refuses what is not reproducible."""
+    for precision in package.manifest.precisions:
+        ServedGenerator(package, precision)
+
+
+def _inputs(trained: Trained, first_seed: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    seeds = np.arange(first_seed, first_seed + n, dtype=np.uint64)
+    labels = np.arange(n, dtype=np.int64) % trained.data.train.spec.classes
+    return latents_from_seeds(seeds, trained.generator.latent_dim), labels

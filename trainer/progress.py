@@ -1,0 +1,51 @@
+"""The progress bar: share of the budget, images, images per second, time left."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+_FORMAT = "{percentage:3.0f}%|{bar:24}| {desc}"
+_STEPS = 1000
+
+
+class ProgressBar:
+    """One line on standard error, redrawn at most a few times per second."""
+
+    def __init__(self, bar: "tqdm[None]", interval: float) -> None:
+        self._bar, self._interval = bar, interval
+        self._begun = time.monotonic()
+        self._drawn = 0.0
+        self._first: tuple[int, float] | None = None
+
+    def update(self, images: int, progress: float) -> None:
+        """Show that `images` are done and the share `progress` of the budget is used."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (images, progress)
+            self._begun = now
+        if now - self._drawn < self._interval and progress < 1:
+            return
+        self._drawn = now
+        elapsed = max(now - self._begun, 1e-9)
+        rate = (images - self._first[0]) / elapsed
+        gained = progress - self._first[1]
+        left = "?" if gained <= 0 else _duration(elapsed / gained * max(0.0, 1 - progress))
+        self._bar.n = round(min(progress, 1.0) * _STEPS)
+        self._bar.set_description_str(f"{images:,} images, {rate:,.0f} images/s, {left} left", refresh=False)
+        self._bar.refresh()
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressBar]:
+    """A bar that is redrawn in place on a terminal, and every 10 s in a log."""
+    terminal = sys.stderr.isatty()
+    with tqdm(total=_STEPS, bar_format=_FORMAT, dynamic_ncols=terminal, file=sys.stderr) as bar:
+        yield ProgressBar(bar, interval=0.2 if terminal else 10.0)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,120 @@
+"""A recipe: everything that decides what is trained, and on what."""
+
+from typing import Annotated
+
+import yaml
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from trainer.augmentations import AUGMENTATIONS, AugmentationConfig
+from trainer.budget import BudgetConfig
+from trainer.config import Config, parse
+from trainer.data import DataConfig
+from trainer.device import DeviceConfig
+from trainer.ema import EmaConfig
+from trainer.evaluation import EvaluationConfig
+from trainer.export import ExportConfig
+from trainer.networks import DISCRIMINATORS, GENERATORS, DiscriminatorConfig, GeneratorConfig
+from trainer.objectives import OBJECTIVES, ObjectiveConfig
+from trainer.optimizers import AdamConfig, LearningRateConfig
+from trainer.recipes import recipe_text
+from trainer.regularizers import REGULARIZERS, RegularizerConfig
+
+
+class TrainingConfig(Config):
+    """Steps, and what they leave in the run folder."""
+
+    batch_size: int = Field(default=64, ge=2, le=65536)
+    """Real images per step; as many are generated."""
+
+    log_every: int = Field(default=6_400, ge=1)
+    """Images between two lines of `metrics.jsonl`."""
+
+    grids: int = Field(default=8, ge=0, le=1000)
+    """Sample grids drawn over the budget, evenly spaced; 0 draws none."""
+
+    checkpoint_seconds: float = Field(default=20.0, ge=0)
+    """Least time between two checkpoints; 0 writes one at every line of `metrics.jsonl`."""
+
+
+class PackageConfig(Config):
+    """What the package's manifest says beyond what is measured."""
+
+    licence: str = "unspecified"
+    """Licence of the weights, best as an SPDX identifier."""
+
+    intended_use: str = "unspecified"
+    """What the images are meant for."""
+
+
+class Recipe(Config):
+    """The resolved settings of a run, written into its folder as `config.yaml`."""
+
+    family: str
+    """Kind of model, as the manifest names it."""
+
+    description: str
+    """One sentence for `latentd train --list`."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Start of every random sequence: weights, order of images, latents."""
+
+    data: DataConfig = DataConfig()
+    """Training images."""
+
+    generator: Annotated[SerializeAsAny[GeneratorConfig], BeforeValidator(GENERATORS.parse)]
+    """Network that makes images."""
+
+    discriminator: Annotated[SerializeAsAny[DiscriminatorConfig], BeforeValidator(DISCRIMINATORS.parse)]
+    """Network that judges them."""
+
+    objective: Annotated[SerializeAsAny[ObjectiveConfig], BeforeValidator(OBJECTIVES.parse)]
+    """What the two play for."""
+
+    regularizers: Annotated[
+        dict[str, SerializeAsAny[RegularizerConfig]], BeforeValidator(REGULARIZERS.parse_by_key)
+    ] = {}
+    """Terms added to the discriminator's loss, by kind."""
+
+    augmentations: Annotated[
+        dict[str, SerializeAsAny[AugmentationConfig]], BeforeValidator(AUGMENTATIONS.parse_by_key)
+    ] = {}
+    """Random changes to what the discriminator sees, by kind, applied in this order."""
+
+    generator_optimizer: AdamConfig = AdamConfig()
+    """Optimizer of the generator."""
+
+    discriminator_optimizer: AdamConfig = AdamConfig()
+    """Optimizer of the discriminator."""
+
+    learning_rate: LearningRateConfig = LearningRateConfig()
+    """Schedule of both learning rates."""
+
+    ema: EmaConfig = EmaConfig()
+    """Averaged generator."""
+
+    training: TrainingConfig = TrainingConfig()
+    """Steps and records."""
+
+    budget: BudgetConfig
+    """When to stop."""
+
+    device: DeviceConfig = DeviceConfig()
+    """Where to compute, and in which precision."""
+
+    export: ExportConfig = ExportConfig()
+    """Precisions of the package and how they are checked."""
+
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Measures of the finished generator."""
+
+    package: PackageConfig = PackageConfig()
+    """Texts of the manifest."""
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe that ships as `name`.
+
+    Raises:
+        ConfigError: no such recipe.
+    """
+    return parse(Recipe, yaml.safe_load(recipe_text(name)), f"recipe {name}")

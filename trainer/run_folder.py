@@ -1,0 +1,108 @@
+"""The run folder: a contract of files, and the rules under which a command may go on in it.
+
+::
+
+    config.yaml     resolved recipe
+    metrics.jsonl   one line per interval: images, seconds, images_per_second, losses, …
+    checkpoint.pt   the latest state, see `trainer.checkpoints`
+    samples/        grids with fixed seeds, one row per class, named by images seen
+    result.json     written last: the published package
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runtime.atomic import write_atomic
+from trainer.config import differences, to_yaml
+from trainer.errors import RunError
+from trainer.recipe import Recipe
+
+# What may differ when a run goes on: how long, and what is made of the result.
+_MAY_CHANGE = (
+    "budget.",
+    "export.",
+    "evaluation.",
+    "package.",
+    "device.",
+    "description",
+    "training.checkpoint_seconds",
+)
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoint.pt"
+        self.samples = path / "samples"
+        self.result = path / "result.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Create the folder and hold it for this process.
+
+        Raises:
+            RunError: another process holds it, or the path is a file.
+        """
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RunError(f"--run {self.path}: a file is in the way; name a folder") from error
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(f"--run {self.path}: another process is training in this folder") from error
+            yield
+
+    def adopt(self, recipe: Recipe) -> None:
+        """Write the resolved recipe, after checking that it goes on with what the folder holds.
+
+        Raises:
+            RunError: the folder was begun with other settings; the first differing field is named.
+        """
+        if self.config.exists() and self.checkpoint.exists():
+            old = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            changed = differences(old, recipe.model_dump(mode="json"))
+            for path, (before, after) in changed.items():
+                if not path.startswith(_MAY_CHANGE):
+                    raise RunError(
+                        f"--run {self.path}: begun with {path}={before}, now {path}={after}; repeat the first "
+                        "command to resume it, or name a new folder"
+                    )
+        write_atomic(self.config, to_yaml(recipe).encode())
+
+    def log(self, line: dict[str, float]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def forget_after(self, images: int) -> None:
+        """Drop lines and grids of steps that are about to be taken again."""
+        if self.metrics.exists():
+            lines = [line for line in self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)]
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images]
+            write_atomic(self.metrics, "".join(kept).encode())
+        for grid in self.samples.glob("*.png"):
+            if grid.stem.isdecimal() and int(grid.stem) > images:
+                grid.unlink()
+
+    def read_result(self) -> dict[str, Any] | None:
+        """What `write_result` wrote, None for a run that is not finished."""
+        if not self.result.exists():
+            return None
+        result: dict[str, Any] = json.loads(self.result.read_text(encoding="utf-8"))
+        return result
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Mark the run as finished."""
+        write_atomic(self.result, (json.dumps(result, indent=2) + "\n").encode())

@@ -1,0 +1,1 @@
+"""Training systems: what the loop drives without knowing what is inside."""

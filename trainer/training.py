@@ -1,0 +1,121 @@
+"""`latentd train` from end to end: recipe, images, loop, package."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import PackageError
+from runtime.package import Package
+from runtime.store import DirectoryStore
+from trainer.config import apply_overrides
+from trainer.data import open_data
+from trainer.device import describe, make_fabric
+from trainer.errors import RunError
+from trainer.loop import Loop
+from trainer.packaging import Trained, publish
+from trainer.recipe import Recipe, load_recipe
+from trainer.reports import evaluation_table
+from trainer.run_folder import RunFolder
+from trainer.signals import stop_on_signals
+from trainer.systems.adversarial import AdversarialSystem
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """The command line of `latentd train`.
+
+    Attributes:
+        overrides: ``path=value`` each, in order.
+        name: of the package in the store; None: the recipe's name.
+        command: the line that resumes this run, for messages.
+    """
+
+    recipe: str
+    run: Path
+    store: Path
+    overrides: tuple[str, ...]
+    name: str | None
+    command: str
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """How a command ended: a package, or the exit code of the signal that stopped it."""
+
+    package: Package | None
+    exit_code: int
+
+
+def train(request: TrainRequest, say: Say) -> TrainOutcome:
+    """Train, or go on training, and publish; a finished run is not trained again.
+
+    Raises:
+        TrainerError: anything the user can mend, in one sentence.
+    """
+    recipe = apply_overrides(load_recipe(request.recipe), request.overrides)
+    run, store = RunFolder(request.run), DirectoryStore(request.store)
+    name = request.name or request.recipe
+    with run.locked():
+        run.adopt(recipe)
+        finished = _published(run, store, name)
+        if finished is not None:
+            say(
+                f"{run.path} is finished: {finished.manifest.reference} is in {store.root}. A new --run trains anew."
+            )
+            return TrainOutcome(finished, 0)
+        return _train(request, recipe, run, store, name, say)
+
+
+def _train(
+    request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, name: str, say: Say
+) -> TrainOutcome:
+    data = open_data(recipe.data)
+    fabric = make_fabric(recipe.device)
+    fabric.seed_everything(recipe.seed, verbose=False)
+    system = AdversarialSystem(recipe, data.train.spec, fabric)
+    loop = Loop(recipe, data, system, run, fabric)
+    spec = data.train.spec
+    say(
+        f"{request.recipe}: {len(data.train):,} images {spec.height}×{spec.width}×{spec.channels} of {data.source}, "
+        f"{len(data.train.class_names) or 'no'} classes, {len(data.held_out):,} held out; {describe(fabric)}"
+    )
+    if loop.position["images"]:
+        say(f"resuming {run.path} at {loop.position['images']:,} images")
+    with stop_on_signals() as stop:
+        finished = loop.run(stop)
+    if not finished:
+        say(
+            f"stopped at {loop.position['images']:,} images, all saved in {run.path}. To go on:\n  {request.command}"
+        )
+        return TrainOutcome(None, stop.exit_code)
+    seconds = max(loop.position["seconds"], 1e-9)
+    say(
+        f"trained on {loop.position['images']:,} images in {seconds:.1f} s "
+        f"({loop.position['images'] / seconds:,.0f} images/s)"
+    )
+    generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
+    trained = Trained(request.recipe, recipe, data, generator, loop.position, run.checkpoint)
+    package = publish(trained, store, name, say)
+    run.write_result({"package": package.manifest.reference, "store": str(store.root)})
+    say(evaluation_table(package.manifest.evaluation))
+    say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
+    return TrainOutcome(package, 0)
+
+
+def _published(run: RunFolder, store: DirectoryStore, name: str) -> Package | None:
+    """The package this run has published under `name` in `store`, if it is still there."""
+    result = run.read_result()
+    if result is None:
+        return None
+    reference = result.get("package")
+    if not isinstance(reference, str) or "@" not in reference:
+        raise RunError(f"{run.result}: no package named in it; remove the file to publish again")
+    published, _, version = reference.partition("@")
+    if published != name:
+        return None
+    try:
+        return store.open(published, int(version))
+    except PackageError:
+        return None
