@@ -83,15 +83,16 @@ class Generator:
 
     def _self_test(self) -> None:
         name = self.manifest.self_test.file
+        content = self.package.read_verified(name)
         try:
-            with np.load(io.BytesIO(self.package.read_verified(name)), allow_pickle=False) as recorded:
+            with np.load(io.BytesIO(content), allow_pickle=False) as recorded:
                 seeds = recorded["seeds"]
                 labels = recorded["labels"] if self.conditional else None
                 expected = recorded[f"images_{self.precision}"]
         except Exception as error:  # a damaged archive raises whatever its reader stumbles over
             raise PackageCorrupt(self.manifest.reference, f"{name} cannot be read: {error}") from error
-        if not len(expected):
-            raise PackageCorrupt(self.manifest.reference, f"{name} holds no images_{self.precision}")
+        if expected.dtype != np.uint8 or not expected.size:
+            raise PackageCorrupt(self.manifest.reference, f"{name} holds no uint8 images_{self.precision}")
         try:
             found = self.sample(seeds, labels)
         except Exception as error:  # as above: what the graph does wrong is the package's fault

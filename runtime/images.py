@@ -80,5 +80,7 @@ def encode_zip(files: Iterable[tuple[str, bytes]]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as writer:
         for name, content in files:
-            writer.writestr(zipfile.ZipInfo(name), content)
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o644 << 16  # else Unix extracts a file that nobody may read
+            writer.writestr(entry, content)
     return archive.getvalue()

@@ -23,7 +23,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Latent(_Model):
@@ -86,7 +86,7 @@ class SelfTest(_Model):
     """
 
     file: FileName
-    tolerance: dict[Precision, float]
+    tolerance: dict[Precision, Annotated[float, Field(ge=0, le=255)]]
 
 
 class DataSource(_Model):
@@ -121,7 +121,7 @@ class Measurement(_Model):
 class Manifest(_Model):
     """A model package's description. See the module docstring for the rules of its version number."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     name: ModelName
     version: int = Field(ge=1)
     created: datetime
@@ -174,7 +174,7 @@ def read_manifest(package_dir: Path) -> Manifest:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise PackageCorrupt(package_dir, f"{MANIFEST_FILE} holds a {type(data).__name__}, not an object")

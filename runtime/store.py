@@ -4,22 +4,24 @@ A store is three methods; `DirectoryStore` is the one on a local or mounted file
 """
 
 import errno
+import fcntl
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from runtime.atomic import sync_directory, sync_file, write_atomic
-from runtime.errors import PackageCorrupt, PackageNotFound
+from runtime.errors import PackageCorrupt, PackageError, PackageNotFound
 from runtime.manifest import MANIFEST_FILE, Manifest
 from runtime.package import Package, open_package
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
-_VERSION = re.compile(r"^[1-9][0-9]{0,9}$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[1-9][0-9]{0,9}")
 _STAGING = ".staging"
+_LOCK = ".lock"
 _LAST_VERSION = ".last-version"  # outlives the deletion of a version, so that its number is not given again
 
 
@@ -58,9 +60,11 @@ class DirectoryStore:
             return {}
         found = {}
         for model in sorted(self.root.iterdir()):
-            if not _NAME.match(model.name) or not model.is_dir():
+            if not _NAME.fullmatch(model.name) or not model.is_dir():
                 continue
-            numbers = sorted(int(entry.name) for entry in model.iterdir() if _VERSION.match(entry.name))
+            numbers = sorted(
+                int(entry.name) for entry in model.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir()
+            )
             if numbers:
                 found[model.name] = numbers
         return found
@@ -68,12 +72,13 @@ class DirectoryStore:
     def open(self, name: str, version: int) -> Package:
         """See `ModelStore.open`. Names that could leave the root are not found."""
         path = self.root / name / str(version)
-        if not _NAME.match(name) or version < 1 or not path.is_dir():
+        if not _NAME.fullmatch(name) or version < 1 or not path.is_dir():
             raise PackageNotFound(f"{name}@{version}", f"not in the store {self.root}")
         package = open_package(path)
         if (package.manifest.name, package.manifest.version) != (name, version):
             raise PackageCorrupt(
-                f"{name}@{version}", f"{MANIFEST_FILE} says it is {package.manifest.reference}: the folder was moved"
+                f"{name}@{version}",
+                f"{MANIFEST_FILE} says it is {package.manifest.reference}: the folder was moved",
             )
         return package
 
@@ -88,28 +93,45 @@ class DirectoryStore:
             shutil.rmtree(staged, ignore_errors=True)
 
     def publish(self, name: str, staged: Path, describe: Callable[[int], Manifest]) -> Package:
-        """See `ModelStore.publish`. Two publishers at once get two versions."""
+        """See `ModelStore.publish`. Publishers of one name take turns; where a file system has no locks, the
+        rename decides. A number is burnt before it is used, so that a crash cannot make it be given twice.
+        """
+        if not _NAME.fullmatch(name):
+            raise PackageError(repr(name), f"the name must match {_NAME.pattern}")
         model = self.root / name
         model.mkdir(parents=True, exist_ok=True)
         last_version = model / _LAST_VERSION
-        published = self.versions().get(name, [])
-        if last_version.exists():
-            published = [*published, int(last_version.read_text())]
-        version = max(published, default=0) + 1
-        while True:
-            manifest = describe(version)
-            (staged / MANIFEST_FILE).write_text(manifest.to_json())
-            for file in staged.iterdir():
-                sync_file(file)
-            sync_directory(staged)
-            target = model / str(version)
-            try:
-                staged.rename(target)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-                version += 1  # another publisher took this number
-                continue
-            sync_directory(model)
-            write_atomic(last_version, b"%d" % version)
-            return Package(target, manifest)
+        with _locked(model / _LOCK):
+            published = self.versions().get(name, [])
+            if last_version.exists():
+                published = [*published, int(last_version.read_text())]
+            version = max(published, default=0) + 1
+            while True:
+                manifest = describe(version)
+                if (manifest.name, manifest.version) != (name, version):
+                    raise PackageError(
+                        f"{name}@{version}", f"the manifest describes {manifest.reference}, not {name}@{version}"
+                    )
+                (staged / MANIFEST_FILE).write_text(manifest.to_json())
+                for file in staged.iterdir():
+                    sync_file(file)
+                sync_directory(staged)
+                write_atomic(last_version, b"%d" % version)
+                target = model / str(version)
+                try:
+                    staged.rename(target)
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                        raise
+                    version += 1  # another publisher took this number
+                    continue
+                sync_directory(model)
+                return Package(target, manifest)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("wb") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
