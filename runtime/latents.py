@@ -50,7 +50,7 @@ def latents_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], dim: int) -> N
     pairs = np.empty((*words.shape, 2), dtype=np.float32)
     pairs[..., 0] = radius * np.cos(angle)
     pairs[..., 1] = radius * np.sin(angle)
-    return np.ascontiguousarray(pairs.reshape(len(seeds), -1)[:, :dim])
+    return np.ascontiguousarray(pairs.reshape(len(seeds), 2 * words.shape[1])[:, :dim])
 
 
 def labels_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], classes: int) -> NDArray[np.int64]:

@@ -303,7 +303,7 @@ class Batcher:
         self._inflight -= 1
         self._metrics.inflight_batches.set(self._inflight)
         if isinstance(outcome, Exception):
-            _LOG.error("batch of %s failed", lane.generator.manifest.reference, exc_info=outcome)
+            _LOG.error("batch of %s failed: %r", lane.generator.manifest.reference, outcome)
             for segment in segments:
                 if not segment.ticket.future.done():
                     segment.ticket.future.set_exception(outcome)

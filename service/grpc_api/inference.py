@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime import __version__
 from service.engine import Engine, SampleResult
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotFound, NotReady
 from service.grpc_api._generated import inference_open_inference_pb2 as pb
 from service.grpc_api._generated.inference_open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from service.grpc_api.interceptor import note_model
@@ -46,8 +46,11 @@ class InferenceService(GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._lifecycle.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:
-        """True when the model can answer; an unknown one is an error."""
-        await self._engine.registry.get(_reference(request.name, request.version))
+        """Whether the model can answer; false for an unknown one, as Triton has it."""
+        try:
+            await self._engine.registry.get(_reference(request.name, request.version))
+        except (NotFound, NotReady):
+            return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
