@@ -58,5 +58,5 @@ def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, b
 def generate(generator: Generator, latents: Tensor, labels: Tensor, batch: int = 500) -> Tensor:
     """Images in −1 … 1, float ``[n, C, H, W]`` on the CPU, from latents and labels on the CPU."""
     device = next(generator.parameters()).device
-    chunks = zip(latents.split(batch), labels.split(batch), strict=True)
+    chunks = zip(torch.split(latents, batch), torch.split(labels, batch), strict=True)
     return torch.cat([generator(z.to(device), y.to(device)).float().cpu() for z, y in chunks])

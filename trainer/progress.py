@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,7 +15,7 @@ _STEPS = 1000
 class ProgressBar:
     """One line on standard error, redrawn at most a few times per second."""
 
-    def __init__(self, bar: "tqdm[None]", interval: float) -> None:
+    def __init__(self, bar: "tqdm[Any]", interval: float) -> None:
         self._bar, self._interval = bar, interval
         self._begun = time.monotonic()
         self._drawn = 0.0

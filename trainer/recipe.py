@@ -72,12 +72,12 @@ class Recipe(Config):
 
     regularizers: Annotated[
         dict[str, SerializeAsAny[RegularizerConfig]], BeforeValidator(REGULARIZERS.parse_by_key)
-    ] = {}
+    ] = Field(default_factory=dict)
     """Terms added to the discriminator's loss, by kind."""
 
     augmentations: Annotated[
         dict[str, SerializeAsAny[AugmentationConfig]], BeforeValidator(AUGMENTATIONS.parse_by_key)
-    ] = {}
+    ] = Field(default_factory=dict)
     """Random changes to what the discriminator sees, by kind, applied in this order."""
 
     generator_optimizer: AdamConfig = AdamConfig()

@@ -89,7 +89,7 @@ class RunFolder:
     def forget_after(self, images: int) -> None:
         """Drop lines and grids of steps that are about to be taken again."""
         if self.metrics.exists():
-            lines = [line for line in self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)]
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images]
             write_atomic(self.metrics, "".join(kept).encode())
         for grid in self.samples.glob("*.png"):

@@ -39,6 +39,11 @@ class TrainRequest:
     name: str | None
     command: str
 
+    @property
+    def package_name(self) -> str:
+        """Name of the package in the store."""
+        return self.name or self.recipe
+
 
 @dataclass(frozen=True)
 class TrainOutcome:
@@ -56,23 +61,22 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
     """
     recipe = apply_overrides(load_recipe(request.recipe), request.overrides)
     run, store = RunFolder(request.run), DirectoryStore(request.store)
-    name = request.name or request.recipe
     with run.locked():
         run.adopt(recipe)
-        finished = _published(run, store, name)
+        finished = _published(run, store, request.package_name)
         if finished is not None:
             say(
                 f"{run.path} is finished: {finished.manifest.reference} is in {store.root}. A new --run trains anew."
             )
             return TrainOutcome(finished, 0)
-        return _train(request, recipe, run, store, name, say)
+        return _train(request, recipe, run, store, say)
 
 
 def _train(
-    request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, name: str, say: Say
+    request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say
 ) -> TrainOutcome:
     data = open_data(recipe.data)
-    fabric = make_fabric(recipe.device)
+    fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
     system = AdversarialSystem(recipe, data.train.spec, fabric)
     loop = Loop(recipe, data, system, run, fabric)
@@ -97,7 +101,7 @@ def _train(
     )
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
     trained = Trained(request.recipe, recipe, data, generator, loop.position, run.checkpoint)
-    package = publish(trained, store, name, say)
+    package = publish(trained, store, request.package_name, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
     say(evaluation_table(package.manifest.evaluation))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")

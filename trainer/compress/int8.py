@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from pydantic import Field

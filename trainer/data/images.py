@@ -68,8 +68,8 @@ class DataSplit:
     def fingerprint(self) -> str:
         """SHA-256 over shapes, pixels, labels and class names of the training images."""
         digest = hashlib.sha256(repr((self.train.images.shape, self.train.class_names)).encode())
-        digest.update(np.ascontiguousarray(self.train.images))
-        digest.update(np.ascontiguousarray(self.train.labels))
+        digest.update(np.ascontiguousarray(self.train.images).data)
+        digest.update(np.ascontiguousarray(self.train.labels).data)
         return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from trainer.networks.projection_discriminator import ProjectionDiscriminatorCon
 from trainer.networks.upsampling_generator import UpsamplingGeneratorConfig
 from trainer.registry import Registry
 
-__all__ = ["DISCRIMINATORS", "DiscriminatorConfig", "GENERATORS", "GeneratorConfig"]
+__all__ = ["DISCRIMINATORS", "GENERATORS", "DiscriminatorConfig", "GeneratorConfig"]
 
 GENERATORS: Registry[GeneratorConfig] = Registry("generator")
 GENERATORS.register(UpsamplingGeneratorConfig)

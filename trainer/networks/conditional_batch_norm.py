@@ -25,7 +25,8 @@ class ConditionalBatchNorm2d(nn.Module):
         """``[n, channels, H, W]`` and int64 ``[n]`` to ``[n, channels, H, W]``."""
         if self.training:
             scale, shift = self.scale[labels], self.shift[labels]
-            return self.normalize(images) * scale[:, :, None, None] + shift[:, :, None, None]
+            normalized: Tensor = self.normalize(images)
+            return normalized * scale[:, :, None, None] + shift[:, :, None, None]
         # Statistics are constants now: folding them into the tables leaves one multiplication and one addition.
         mean, var = self.normalize.running_mean, self.normalize.running_var
         assert mean is not None and var is not None

@@ -58,4 +58,5 @@ class ProjectionDiscriminator(Discriminator):
             hidden = F.leaky_relu(conv(hidden), self.slope)
         features = F.leaky_relu(self.linear(hidden.flatten(1)), self.slope)
         logits: Tensor = self.output(features).squeeze(1)
-        return logits.float() + (self.project(labels) * features).float().sum(1)
+        agreement: Tensor = (self.project(labels) * features).float().sum(1)
+        return logits.float() + agreement

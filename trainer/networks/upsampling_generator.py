@@ -1,5 +1,6 @@
 """A conditional generator of nearest-neighbour upsampling and convolutions."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -54,8 +55,7 @@ class UpsamplingGenerator(Generator):
         )
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, spec.classes) for width in widths)
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)
         )
         self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
 

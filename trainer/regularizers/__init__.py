@@ -1,8 +1,8 @@
 """Regularizers, one per file. To add one: write its file, then one line here."""
 
+from trainer.registry import Registry
 from trainer.regularizers.base import RegularizerConfig
 from trainer.regularizers.r1 import R1Config
-from trainer.registry import Registry
 
 __all__ = ["REGULARIZERS", "RegularizerConfig"]
 
