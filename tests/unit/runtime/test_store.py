@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,33 @@ def test_publishers_at_once_each_get_a_number_and_lose_nothing(store: DirectoryS
     assert staging(store) == []
     shutil.rmtree(store.root / "tiny" / str(expected))
     assert publish_tiny(store).manifest.version == expected + 1
+
+
+def test_a_second_publisher_waits_until_the_first_is_done(store: DirectoryStore) -> None:
+    """Else a slow one could put the mark of the last number back after a fast one has moved it on."""
+    second_described = threading.Event()
+
+    def publish_second() -> Package:
+        with store.stage() as staged:
+            describe = write_tiny(staged)
+
+            def describe_second(version: int) -> Manifest:
+                second_described.set()
+                return describe(version)
+
+            return store.publish("tiny", staged, describe_second)
+
+    with ThreadPoolExecutor(1) as pool, store.stage() as staged:
+        describe = write_tiny(staged)
+        second: list[Future[Package]] = []
+
+        def describe_first(version: int) -> Manifest:
+            second.append(pool.submit(publish_second))
+            assert not second_described.wait(0.5)
+            return describe(version)
+
+        assert store.publish("tiny", staged, describe_first).manifest.version == 1
+        assert second[0].result().manifest.version == 2
 
 
 def test_a_number_taken_by_a_publisher_without_the_lock_is_passed_over(
