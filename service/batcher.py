@@ -95,7 +95,7 @@ class Lane:
     queued_rows: int = 0
 
     def take(self, most: int) -> list[_Segment]:
-        """Cut up to `most` rows off the queues' heads."""
+        """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""
         self.batches += 1
         bulk_first = self.batches % _BULK_TURN == 0
         order: tuple[Priority, Priority] = ("bulk", "interactive") if bulk_first else ("interactive", "bulk")
@@ -104,6 +104,11 @@ class Lane:
             queue = self.queues[priority]
             while queue and most:
                 ticket = queue[0]
+                if ticket.future.done():  # failed, expired or cancelled; its task has not run yet to withdraw it
+                    self.queued_rows -= ticket.waiting
+                    ticket.taken = ticket.rows.n
+                    queue.popleft()
+                    continue
                 count = min(ticket.waiting, most)
                 if count:
                     segments.append(_Segment(ticket, ticket.taken, ticket.taken + count))
@@ -139,6 +144,7 @@ class Batcher:
         self._delay_s = delay_s
         self._delay: asyncio.TimerHandle | None = None
         self._busy_lanes: dict[Lane, None] = {}  # lanes with rows waiting, in order of arrival
+        self._virtual_s = 0.0  # `used` of the lane served last: where a lane begins that had nothing waiting
         self._queued_rows = 0
         self._inflight = 0
         self._draining = False
@@ -186,7 +192,7 @@ class Batcher:
         self._admit(rows.n, timeout_s)
         ticket = _Ticket(rows, priority, self._loop.create_future(), time.perf_counter())
         if not lane.queued_rows:
-            lane.used = max(lane.used, min((other.used for other in self._busy_lanes), default=0.0))
+            lane.used = max(lane.used, self._virtual_s)
         self._busy_lanes.setdefault(lane)
         lane.queues[priority].append(ticket)
         lane.queued_rows += rows.n
@@ -272,18 +278,23 @@ class Batcher:
         while self._idle and self._busy_lanes:
             lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
             share = -(-lane.queued_rows // self._idle)
+            queued = lane.queued_rows
             segments = lane.take(min(lane.max_rows, share))
             if not lane.queued_rows:
                 del self._busy_lanes[lane]
+            if not segments:
+                self._count(lane.queued_rows - queued)
+                continue
             rows = sum(segment.stop - segment.start for segment in segments)
             now = time.perf_counter()
             for segment in segments:
                 if segment.start == 0:
                     self._metrics.queue_seconds.observe(now - segment.ticket.enqueued)
+            self._virtual_s = lane.used
             lane.used += rows * lane.seconds_per_row
             self._idle -= 1
             self._inflight += 1
-            self._count(-rows)
+            self._count(lane.queued_rows - queued)
             self._metrics.inflight_batches.set(self._inflight)
             self._metrics.batch_rows.observe(rows)
             self._metrics.dispatch.labels("full" if rows == lane.max_rows else reason).inc()
@@ -321,7 +332,9 @@ class Batcher:
         for stage, seconds in (("input", computed.input_s), ("run", computed.run_s)):
             self._metrics.compute_seconds.labels(stage).observe(seconds)
         per_row = (computed.input_s + computed.run_s) / len(computed.images)
-        lane.seconds_per_row += _SMOOTHING * (per_row - lane.seconds_per_row)
+        # A backlog is computed in full batches, of which a small one with its overhead tells only an upper bound.
+        if 2 * len(computed.images) >= lane.max_rows or per_row < lane.seconds_per_row:
+            lane.seconds_per_row += _SMOOTHING * (per_row - lane.seconds_per_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +350,8 @@ def _compute(generator: Generator, segments: list[_Segment]) -> _Computed:
     labels = _join([_part(segment, segment.ticket.rows.labels) for segment in segments])
     ready = time.perf_counter()
     images = generator.run(latents, labels if generator.conditional else None)
+    if len(images) != len(latents):
+        raise RuntimeError(f"{generator.manifest.reference} yields {len(images)} images for {len(latents)} rows")
     return _Computed(images, ready - start, time.perf_counter() - ready)
 
 
