@@ -16,6 +16,7 @@ from grpc_tools import protoc
 
 PROTO = Path(__file__).parent
 OUTPUT = PROTO.parent / "service" / "grpc_api" / "_generated"
+BIN = Path(sys.executable).parent
 PACKAGE = "service.grpc_api._generated"
 
 POOL = '''"""The descriptor pool of the generated messages. Written by proto/generate.py."""
@@ -36,6 +37,7 @@ def main() -> int:
                 "protoc",
                 f"-I{PROTO}",
                 f"-I{importlib.resources.files('grpc_tools') / '_proto'}",
+                *(f"--plugin={BIN / plugin}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
                 f"--python_out={out}",
                 f"--mypy_out=quiet:{out}",
                 f"--grpc_python_out={out}",

@@ -54,7 +54,7 @@ def test_errors_carry_the_field_and_the_request_id(channel: grpc.Channel) -> Non
     assert status.details[0].Unpack(detail)
     assert detail.field_violations[0].field == "n"
     metadata = {entry.key: entry.value for entry in caught.value.trailing_metadata()}
-    assert metadata["x-request-id"] == "mine-2"
+    assert str(metadata["x-request-id"]) == "mine-2"
 
 
 def test_a_deadline_that_cannot_be_met_is_an_error_and_harms_nobody(channel: grpc.Channel) -> None:

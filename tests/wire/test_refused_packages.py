@@ -88,7 +88,7 @@ def test_an_empty_store_is_not_ready_until_a_model_arrives(store: DirectoryStore
         log=state / "log",
     )
     try:
-        _wait(lambda: (state / "server.json").exists())
+        _wait((state / "server.json").exists)
         url = json.loads((state / "server.json").read_text())["http"]
         waiting = httpx.get(f"{url}/readyz")
         assert (waiting.status_code, waiting.json()["reason"]) == (503, "the store holds no model yet")

@@ -1,0 +1,1 @@
+"""Ratios, measured in the run that states them."""
