@@ -1,6 +1,8 @@
 """Real parts of the server put together in-process: a generator that can be held up, a batcher, an engine."""
 
+import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -79,6 +81,14 @@ def value_of(metrics: Metrics, name: str, **labels: str) -> float:
     value = metrics.registry.get_sample_value(name, labels)
     assert value is not None, f"no sample {name}{labels}"
     return value
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop and the worker threads run until `condition()`."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

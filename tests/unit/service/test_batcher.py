@@ -16,7 +16,7 @@ from runtime.package import Package
 from service.batcher import Batcher, Lane, Priority, Rows
 from service.errors import DeadlineExceeded, Draining, Overloaded
 from service.metrics import DISPATCH_REASONS, Metrics
-from tests.unit.service.parts import HeldGenerator, marked, new_metrics, running_batcher, seeded, value_of
+from tests.unit.service.parts import HeldGenerator, marked, new_metrics, running_batcher, seeded, until, value_of
 
 Images = NDArray[np.uint8]
 
@@ -41,14 +41,6 @@ def lane(generator: HeldGenerator) -> Lane:
 
 def start(work: Coroutine[Any, Any, Images]) -> "asyncio.Task[Images]":
     return asyncio.ensure_future(work)
-
-
-async def until(condition: Any) -> None:
-    """Let the event loop and the worker threads run until `condition()`."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        await asyncio.sleep(0.001)
 
 
 async def hold(batcher: Batcher, lane: Lane) -> "asyncio.Task[Images]":

@@ -1,0 +1,367 @@
+"""Which versions are served, refused, loaded and forgotten."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.package import Package
+from runtime.store import DirectoryStore
+from service.batcher import Batcher
+from service.errors import InvalidRequest, NotFound, NotReady
+from service.metrics import Metrics
+from service.registry import Registry
+from tests.kit.tiny_package import EXPECTED_FILE, edit_manifest, flip_byte, publish_tiny, reseal
+from tests.unit.service.parts import running_batcher, until
+
+
+class CountingStore(DirectoryStore):
+    """Notes which packages are opened."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.opened: list[str] = []
+
+    def open(self, name: str, version: int) -> Package:
+        self.opened.append(f"{name}@{version}")
+        return super().open(name, version)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CountingStore:
+    return CountingStore(tmp_path / "models")
+
+
+@pytest.fixture
+async def batcher(metrics: Metrics) -> AsyncIterator[Batcher]:
+    async with running_batcher(metrics, max_batch=2) as batcher:
+        yield batcher
+
+
+@pytest.fixture
+def registry(store: CountingStore, batcher: Batcher, metrics: Metrics) -> Registry:
+    return Registry(store, batcher, metrics, None)
+
+
+def publish(store: DirectoryStore, name: str = "tiny", *, variant: int = 0) -> Package:
+    return publish_tiny(store, name, variant=variant, precisions=("fp32",))
+
+
+def served(registry: Registry) -> list[str]:
+    return [model.manifest.reference for model in registry.served()]
+
+
+# --- what is served ------------------------------------------------------------------------------------------
+
+
+async def test_the_newest_version_serves_under_the_bare_name(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store)
+    await registry.refresh()
+    assert served(registry) == ["tiny@2"]
+    assert (await registry.get("tiny")).version == 2
+    assert registry.versions("tiny") == [1, 2]
+    assert store.opened == ["tiny@2"], "older versions wait until somebody asks"
+
+
+async def test_an_older_version_is_loaded_when_asked_for_and_once(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store)
+    await registry.refresh()
+    found = await asyncio.gather(*(registry.get("tiny@1") for _ in range(8)))
+    assert {model.version for model in found} == {1}
+    assert len(set(map(id, found))) == 1
+    assert store.opened == ["tiny@2", "tiny@1"]
+    assert served(registry) == ["tiny@2"]
+
+
+async def test_a_corrupt_newest_version_leaves_the_one_before_it_serving(
+    store: CountingStore, registry: Registry, metrics: Metrics
+) -> None:
+    publish(store)
+    flip_byte(publish(store).path / "generator.onnx")
+    await registry.refresh()
+    assert served(registry) == ["tiny@1"]
+    assert registry.versions("tiny") == [1]
+    assert "generator.onnx has SHA-256" in registry.refused()["tiny@2"]
+    with pytest.raises(NotFound, match=r"model: tiny@2 was refused: generator\.onnx has SHA-256"):
+        await registry.get("tiny@2")
+    state = {"model": "tiny", "version": "2", "state": "refused"}
+    assert metrics.registry.get_sample_value("latentd_model_state", state) == 1
+
+
+async def test_a_refused_update_leaves_the_version_being_served(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    before = await registry.get("tiny")
+    (publish(store).path / "generator.onnx").unlink()
+    await registry.refresh()
+    assert await registry.get("tiny") is before
+    assert "generator.onnx cannot be read" in registry.refused()["tiny@2"]
+
+
+async def test_a_refused_version_is_not_opened_at_every_scan(store: CountingStore, registry: Registry) -> None:
+    flip_byte(publish(store).path / "generator.onnx")
+    for _ in range(3):
+        await registry.refresh()
+    assert store.opened == ["tiny@1"]
+
+
+async def test_a_model_with_nothing_but_refused_versions_is_not_found_and_says_why(
+    store: CountingStore, registry: Registry
+) -> None:
+    package = publish(store)
+    edit_manifest(package.path, lambda data: data.update(schema_version=99))
+    await registry.refresh()
+    with pytest.raises(NotFound, match="tiny@1 was refused: schema_version is 99, this latentd reads up to 1"):
+        await registry.get("tiny")
+    assert not registry.ready
+    assert "every package was refused" in registry.why_not_ready
+
+
+@pytest.mark.parametrize("recording", [b"", b"PK\x03\x04 not an archive", b"\x93NUMPY", b"[" * 10])
+async def test_a_package_whose_recording_is_garbage_is_refused_and_the_others_serve(
+    recording: bytes, store: CountingStore, registry: Registry
+) -> None:
+    publish(store, "good")
+    package = publish(store)
+    (package.path / EXPECTED_FILE).write_bytes(recording)
+    reseal(package.path)
+    await registry.refresh()
+    assert served(registry) == ["good@1"]
+    assert "tiny@1" in registry.refused()
+
+
+async def test_whatever_goes_wrong_while_loading_refuses_that_version_only(
+    store: CountingStore, batcher: Batcher, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, "good")
+    publish(store, "tiny")
+    real = Batcher.open_lane
+
+    def open_lane(self: Batcher, generator: object) -> object:
+        if generator.manifest.name == "tiny":  # type: ignore[attr-defined]
+            raise MemoryError("no room for a warm-up batch")
+        return real(self, generator)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Batcher, "open_lane", open_lane)
+    registry = Registry(store, batcher, metrics, None)
+    await registry.refresh()
+    assert served(registry) == ["good@1"]
+    assert "no room for a warm-up batch" in registry.refused()["tiny@1"]
+
+
+# --- changes while running -----------------------------------------------------------------------------------
+
+
+async def test_a_new_version_is_picked_up_by_polling(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    changes: list[list[str]] = []
+    registry.on_change(lambda: changes.append(served(registry)))
+    polling = asyncio.create_task(registry.poll(0.01))
+    try:
+        publish(store, variant=1)
+        publish(store, "other")
+        await until(lambda: served(registry) == ["other@1", "tiny@2"])
+    finally:
+        polling.cancel()
+    assert changes[-1] == ["other@1", "tiny@2"]
+
+
+async def test_polling_outlives_a_store_that_cannot_be_read(
+    store: CountingStore, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store)
+    await registry.refresh()
+    scans = 0
+    real = store.versions
+
+    def versions() -> dict[str, list[int]]:
+        nonlocal scans
+        scans += 1
+        if scans == 1:
+            raise PermissionError("the mount is gone")
+        if scans == 2:
+            raise RuntimeError("nobody foresaw this")
+        return real()
+
+    monkeypatch.setattr(store, "versions", versions)
+    polling = asyncio.create_task(registry.poll(0.005))
+    publish_tiny(DirectoryStore(store.root), "late", precisions=("fp32",))
+    await until(lambda: "late@1" in served(registry) or polling.done())
+    assert not polling.done(), "the poll task is gone, and nobody would notice"
+    polling.cancel()
+
+
+async def test_a_swap_leaves_a_request_that_has_begun_on_its_version(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    begun = await registry.get("tiny")
+    publish(store, variant=1)
+    await registry.refresh()
+    assert (await registry.get("tiny")).version == 2
+    assert begun.version == 1
+    assert begun.lane("fp32").generator.sample(np.array([1], dtype=np.uint64)).shape == (1, 8, 8, 1)
+
+
+async def test_a_deleted_model_vanishes(store: CountingStore, registry: Registry, metrics: Metrics) -> None:
+    publish(store, "kept")
+    publish(store, "gone")
+    await registry.refresh()
+    shutil.rmtree(store.root / "gone")
+    await registry.refresh()
+    assert served(registry) == ["kept@1"]
+    for reference in ("gone", "gone@1"):
+        with pytest.raises(NotFound, match=r"allowed: kept"):
+            await registry.get(reference)
+    state = {"model": "gone", "version": "1", "state": "ready"}
+    assert metrics.registry.get_sample_value("latentd_model_state", state) is None
+
+
+async def test_a_deleted_version_gives_way_to_the_newest_that_is_left(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    bad = publish(store, variant=1)
+    await registry.refresh()
+    shutil.rmtree(bad.path)
+    await registry.refresh()
+    assert served(registry) == ["tiny@1"]
+    with pytest.raises(NotFound, match=r"model: got 'tiny@2'; allowed: versions 1 of tiny"):
+        await registry.get("tiny@2")
+
+
+async def test_a_model_deleted_and_made_again_serves_its_new_images(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    seeds = np.arange(4, dtype=np.uint64)
+    before = (await registry.get("tiny")).lane("fp32").generator.sample(seeds)
+    shutil.rmtree(store.root / "tiny")
+    await registry.refresh()
+    publish(store, variant=1)
+    await registry.refresh()
+    model = await registry.get("tiny")
+    assert model.version == 1
+    assert not np.array_equal(model.lane("fp32").generator.sample(seeds), before)
+
+
+async def test_a_refused_package_that_was_removed_and_made_again_is_looked_at_again(
+    store: CountingStore, registry: Registry
+) -> None:
+    flip_byte(publish(store).path / "generator.onnx")
+    await registry.refresh()
+    shutil.rmtree(store.root / "tiny")
+    await registry.refresh()
+    assert registry.refused() == {}
+    publish(store)
+    await registry.refresh()
+    assert served(registry) == ["tiny@1"]
+
+
+# --- names ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_unknown_name_suggests_a_near_one(store: CountingStore, registry: Registry) -> None:
+    publish(store, "digits-cgan")
+    publish(store, "faces")
+    await registry.refresh()
+    with pytest.raises(NotFound) as refusal:
+        await registry.get("digit-cgan")
+    assert refusal.value.message == "model: got 'digit-cgan' (did you mean digits-cgan?); allowed: digits-cgan, faces"
+    assert refusal.value.param == "model"
+
+
+async def test_an_unknown_version_lists_those_there_are(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    with pytest.raises(NotFound, match=r"model: got 'tiny@7'; allowed: versions 1 of tiny"):
+        await registry.get("tiny@7")
+    with pytest.raises(NotFound, match=r"model: got 'tony@7' \(did you mean tiny\?\); allowed: tiny"):
+        await registry.get("tony@7")
+
+
+@pytest.mark.parametrize(
+    "reference", ["tiny@", "tiny@x", "tiny@-1", "tiny@1.0", "tiny@1@2", "tiny@²", "tiny@" + "9" * 99]
+)
+async def test_a_version_is_an_integer(reference: str, registry: Registry) -> None:
+    await registry.refresh()
+    with pytest.raises(InvalidRequest, match="allowed: name, or name@version with an integer version"):
+        await registry.get(reference)
+
+
+async def test_no_name_means_the_only_model(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    assert (await registry.get(None)).name == "tiny"
+    assert (await registry.get("")).name == "tiny"
+    publish(store, "second")
+    await registry.refresh()
+    with pytest.raises(InvalidRequest, match="model: got None; allowed: one of second, tiny"):
+        await registry.get(None)
+
+
+async def test_no_name_means_the_default_where_one_is_set(
+    store: CountingStore, batcher: Batcher, metrics: Metrics
+) -> None:
+    publish(store)
+    publish(store, "second")
+    registry = Registry(store, batcher, metrics, "second")
+    await registry.refresh()
+    assert (await registry.get(None)).name == "second"
+
+
+async def test_before_the_first_scan_is_over_the_answer_is_to_come_back(
+    store: CountingStore, registry: Registry
+) -> None:
+    for reference in (None, "tiny", "tiny@1"):
+        with pytest.raises(NotReady) as refusal:
+            await registry.get(reference)
+        assert refusal.value.retry_after_s > 0
+    assert not registry.ready
+    assert registry.why_not_ready == "models are still being loaded"
+
+
+async def test_no_name_never_means_whichever_model_happened_to_load_first(
+    store: CountingStore, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store, "first")
+    publish(store, "second")
+    gate, real = threading.Event(), store.open
+
+    def open_slowly(name: str, version: int) -> Package:
+        assert name == "first" or gate.wait(20)
+        return real(name, version)
+
+    monkeypatch.setattr(store, "open", open_slowly)
+    scan = asyncio.create_task(registry.refresh())
+    await until(lambda: bool(registry.served()))
+    with pytest.raises(NotReady):
+        await registry.get(None)
+    gate.set()
+    await scan
+
+
+async def test_an_empty_store_says_so(registry: Registry) -> None:
+    await registry.refresh()
+    assert not registry.ready
+    assert registry.why_not_ready == "the store holds no model yet"
+    with pytest.raises(NotFound, match="model: got 'tiny'; allowed: none, the store is empty"):
+        await registry.get("tiny")
+
+
+# --- precisions ----------------------------------------------------------------------------------------------
+
+
+async def test_auto_is_the_fastest_precision_published(
+    tiny_store: DirectoryStore, batcher: Batcher, metrics: Metrics
+) -> None:
+    registry = Registry(tiny_store, batcher, metrics, None)
+    await registry.refresh()
+    model = await registry.get("tiny")
+    assert model.lane("auto").generator.precision == "int8"
+    assert model.lane("fp32").generator.precision == "fp32"
+    with pytest.raises(InvalidRequest, match="precision: got 'fp16'; allowed: auto, fp32, int8 for tiny@1"):
+        model.lane("fp16")
