@@ -83,11 +83,15 @@ class Registry:
         self._listeners.append(listener)
 
     async def refresh(self) -> None:
-        """Look at the store and serve the newest version of each model that verifies."""
+        """Look at the store and serve the newest version of each model that verifies; forget what was deleted."""
         self._versions = await asyncio.to_thread(self._store.versions)
         changed = not self._scanned
+        self._forget_deleted()
         for name, versions in self._versions.items():
             serving = self._served.get(name)
+            if serving is not None and serving.version not in versions:
+                del self._served[name]
+                serving, changed = None, True
             for version in reversed(versions):
                 if serving is not None and version <= serving.version:
                     break
@@ -111,7 +115,7 @@ class Registry:
             await asyncio.sleep(seconds)
             try:
                 await self.refresh()
-            except OSError:
+            except Exception:  # noqa: BLE001 - the loop outlives a store that is gone for a while
                 _LOG.exception("the model store cannot be read; serving what is loaded")
 
     async def get(self, reference: str | None) -> ServedModel:
@@ -166,13 +170,13 @@ class Registry:
         return "the store holds no model yet" if not self._served else ""
 
     def _parse(self, reference: str | None) -> tuple[str, int | None]:
-        if reference is None or reference == "":
-            if self._default is not None:
+        if not reference:
+            if self._default:
                 reference = self._default
-            elif len(self._served) == 1:
-                return next(iter(self._served)), None
             elif not self._scanned:
                 raise NotReady("models are still being loaded", retry_after_s=1.0)
+            elif len(self._served) == 1:
+                return next(iter(self._served)), None
             else:
                 raise InvalidRequest.field("model", reference, f"one of {', '.join(sorted(self._served)) or 'none'}")
         name, at, version = reference.partition("@")
@@ -196,7 +200,20 @@ class Registry:
         near = difflib.get_close_matches(name, self._served, 1)
         advice = f" (did you mean {near[0]}?)" if near else ""
         known = ", ".join(sorted(self._served)) or "none, the store is empty"
-        return NotFound(f"model: got {name!r:.80}{advice}; allowed: {known}", param="model")
+        asked = name if version is None else f"{name}@{version}"
+        return NotFound(f"model: got {asked!r:.80}{advice}; allowed: {known}", param="model")
+
+    def _forget_deleted(self) -> None:
+        """Drop what the store no longer holds: the same number may come back with other content."""
+        for name, version in [*self._loaded, *self._refused]:
+            if version in self._versions.get(name, ()):
+                continue
+            self._refused.pop((name, version), None)
+            model = self._loaded.pop((name, version), None)
+            state = "refused" if model is None else "ready"
+            self._metrics.model_state.remove(name, str(version), state)
+            if model is not None:
+                self._metrics.model_info.remove(*_info_labels(model))
 
     async def _load(self, name: str, version: int) -> ServedModel | None:
         async with self._loading:
@@ -206,16 +223,21 @@ class Registry:
             try:
                 model = await asyncio.to_thread(self._open, name, version)
             except PackageError as error:
-                self._refused[key] = error.reason
-                self._metrics.model_state.labels(name, str(version), "refused").set(1)
-                _LOG.error("refused %s@%d: %s", name, version, error.reason)
+                self._refuse(name, version, error.reason)
+                return None
+            except Exception as error:  # noqa: BLE001 - outside data: whatever it causes, the others go on
+                _LOG.exception("loading %s@%d failed", name, version)
+                self._refuse(name, version, f"cannot be loaded: {type(error).__name__}: {error}")
                 return None
             self._loaded[key] = model
             self._metrics.model_state.labels(name, str(version), "ready").set(1)
-            self._metrics.model_info.labels(
-                name, str(version), model.manifest.family, ",".join(sorted(model.lanes))
-            ).set(1)
+            self._metrics.model_info.labels(*_info_labels(model)).set(1)
             return model
+
+    def _refuse(self, name: str, version: int, reason: str) -> None:
+        self._refused[name, version] = reason
+        self._metrics.model_state.labels(name, str(version), "refused").set(1)
+        _LOG.error("refused %s@%d: %s", name, version, reason)
 
     def _open(self, name: str, version: int) -> ServedModel:
         package = self._store.open(name, version)
@@ -224,3 +246,7 @@ class Registry:
             for precision in package.manifest.precisions
         }
         return ServedModel(package.manifest, lanes)
+
+
+def _info_labels(model: ServedModel) -> tuple[str, str, str, str]:
+    return model.name, str(model.version), model.manifest.family, ",".join(sorted(model.lanes))
