@@ -77,7 +77,14 @@ async def serve(settings: Settings) -> None:
     except OSError as error:
         raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
     http_server = _HttpServer(
-        uvicorn.Config(application, log_config=None, access_log=False, lifespan="off", server_header=False)
+        uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.drain_seconds),
+        )
     )
 
     await grpc_server.start()
@@ -98,7 +105,6 @@ async def serve(settings: Settings) -> None:
     if poll_task is not None:
         poll_task.cancel()
     http_server.should_exit = True
-    http_server.config.timeout_graceful_shutdown = int(settings.drain_seconds)
     await asyncio.gather(http_task, grpc_server.stop(settings.drain_seconds))
     await batcher.close()
     engine.close()

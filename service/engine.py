@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Precision
-from service.batcher import Batcher
+from service.batcher import Batcher, Rows
 from service.metrics import Metrics
 from service.registry import Registry, ServedModel
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
 
 _Result = TypeVar("_Result")
+_ON_LOOP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Engine:
         """
         model = await self.registry.get(request.model)
         lane = model.lane(request.precision)
-        rows = build_rows(request, model.manifest, self.max_images)
+        rows = await self._rows(request, model)
         images = await self._batcher.run(
             lane,
             rows,
@@ -77,6 +79,13 @@ class Engine:
         precision = lane.generator.precision
         self._metrics.images.labels(model.name, str(model.version), precision).inc(rows.n)
         return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
+
+    async def _rows(self, request: SampleRequest, model: ServedModel) -> Rows:
+        """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
+        if (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS:
+            return build_rows(request, model.manifest, self.max_images)
+        work = partial(build_rows, request, model.manifest, self.max_images)
+        return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
 
     async def encode(self, work: Callable[[], _Result]) -> _Result:
         """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop."""

@@ -136,14 +136,14 @@ def _parameters(parameters: Mapping[str, Parameter]) -> _Parameters:
         elif name == "priority" and isinstance(value, int):
             # Triton's numbers: 0 is the default, 1 the highest level
             found.priority = "interactive" if value <= 1 else "bulk"
-        elif name == "timeout" and isinstance(value, int | float):
+        elif name == "timeout" and isinstance(value, int | float) and value > 0:
             found.timeout_s = value / 1e6
         else:
             raise InvalidRequest.field(
                 f"parameters.{name}",
                 value,
                 "precision (text), priority (interactive, bulk, or a number: 0 and 1 are interactive), "
-                "timeout (microseconds)",
+                "timeout (microseconds above 0)",
             )
     return found
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.latents import MAX_SEED, labels_from_seeds, row_seeds
 from runtime.manifest import Manifest
 from service.batcher import Priority, Rows
-from service.errors import InvalidRequest
+from service.errors import DeadlineExceeded, InvalidRequest
 
 Label = int | str
 _SEED_RANGE = f"integers from 0 to {MAX_SEED} (2^53 - 1)"
@@ -61,12 +61,12 @@ def check_timeout(value: float | None, default_s: float) -> float:
     """Seconds the request may take: `value`, at most the server's `default_s`.
 
     Raises:
-        InvalidRequest: not above zero.
+        DeadlineExceeded: nothing is left of it.
     """
     if value is None:
         return default_s
-    if not value > 0:
-        raise InvalidRequest.field("timeout", value, "a time above zero")
+    if value <= 0:
+        raise DeadlineExceeded("the request's deadline had passed when it arrived")
     return min(value, default_s)
 
 

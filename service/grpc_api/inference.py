@@ -94,7 +94,7 @@ def _to_engine(request: pb.ModelInferRequest, timeout_s: float | None) -> Sample
     if timeout_s is not None:
         stated = parameters.get("timeout")
         if not isinstance(stated, int) or stated > timeout_s * 1e6:
-            parameters["timeout"] = timeout_s * 1e6
+            parameters["timeout"] = max(1.0, timeout_s * 1e6)
     return request_from_tensors(request.model_name, request.model_version, _tensors(request), parameters)
 
 

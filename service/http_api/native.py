@@ -39,8 +39,14 @@ class SampleFields(BaseModel):
     timeout_ms: StrictInt | None = Field(None, description="longest time the request may take, in milliseconds")
 
     def to_request(self) -> SampleRequest:
-        """The engine's request."""
+        """The engine's request.
+
+        Raises:
+            InvalidRequest: `timeout_ms` or the form of `latents` is wrong.
+        """
         labels = self.labels
+        if self.timeout_ms is not None and self.timeout_ms < 1:
+            raise InvalidRequest.field("timeout_ms", self.timeout_ms, "an integer of at least 1")
         return SampleRequest(
             model=self.model,
             n=self.n,

@@ -37,7 +37,7 @@ def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
     if single:
         images = make_grid(images)[np.newaxis]
     media_type = answer.media_type
-    headers = {"X-Latentd-Model": f"{result.model.manifest.reference}:{result.precision}"}
+    headers = {"X-Latentd-Model": result.model.manifest.reference, "X-Latentd-Precision": result.precision}
     if result.seeds is not None:
         headers["X-Latentd-Seed"] = str(result.seed(0))
     if media_type == "application/json":

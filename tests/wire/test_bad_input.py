@@ -107,7 +107,7 @@ CASES = [
         SampleRequest(precision=PRECISION_FP16),
     ),
     Case("priority", ("priority:", "'urgent'", "interactive, bulk"), {"priority": "urgent"}),
-    Case("timeout", ("timeout:", "above zero"), {"timeout_ms": 0}),
+    Case("timeout", ("timeout_ms:", "got 0", "at least 1"), {"timeout_ms": 0}),
     Case("format", ("format:", "'bmp'", "png"), {"format": "bmp"}),
     Case("layout", ("layout:", "'images'", "grid"), {"n": 2, "format": "png", "layout": "images"}),
     Case("unknown field", ("sede:", "did you mean seed"), {"sede": 1}),

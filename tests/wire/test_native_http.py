@@ -92,7 +92,7 @@ def test_raw_bytes_say_their_shape_and_type(http: httpx.Client) -> None:
     assert answer.headers["x-latentd-dtype"] == "uint8"
     assert np.array_equal(np.frombuffer(answer.content, np.uint8).reshape(shape), array(http, n=3, seed=2))
     assert answer.headers["x-latentd-seed"] == "2"
-    assert answer.headers["x-latentd-model"].startswith("tiny@1")
+    assert (answer.headers["x-latentd-model"], answer.headers["x-latentd-precision"]) == ("tiny@1", "int8")
 
 
 def test_npz_carries_seeds_and_labels(http: httpx.Client) -> None:
