@@ -95,4 +95,8 @@ def train(  # noqa: PLR0917 - click passes one argument per option
         outcome = train(request, click.echo)
     except (TrainerError, PackageError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:  # a folder that may not be written, a full disk
+        raise click.ClickException(
+            f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        ) from error
     sys.exit(outcome.exit_code)

@@ -12,6 +12,7 @@ from trainer.networks.base import Generator
 COLUMNS = 16
 _MAX_ROWS = 20
 _MIN_SIDE = 48
+_GAP = 8
 
 
 def grid_seeds(classes: int, columns: int = COLUMNS) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -22,9 +23,9 @@ def grid_seeds(classes: int, columns: int = COLUMNS) -> tuple[NDArray[np.uint64]
 
 
 def encode_grid(images: NDArray[np.uint8], columns: int = COLUMNS) -> bytes:
-    """A PNG with `columns` images per row, each side at least 48 pixels."""
+    """A PNG with `columns` images per row, each side at least 48 pixels, and room between neighbours."""
     scale = max(1, -(-_MIN_SIDE // images.shape[1]))
-    return encode_image(make_grid(images, columns, scale=scale, gap=2))
+    return encode_image(make_grid(images, columns, scale=scale, gap=_GAP))
 
 
 def draw_grid(generator: Generator, classes: int) -> bytes:

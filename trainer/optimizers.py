@@ -46,6 +46,7 @@ class LearningRateConfig(Config):
 
     def factor(self, progress: float) -> float:
         """Factor of the rate after the share `progress` (0 … 1) of the budget."""
+        progress = min(progress, 1.0)
         if progress <= self.constant:
             return 1.0
-        return 1 - (1 - self.last) * (min(progress, 1.0) - self.constant) / (1 - self.constant)
+        return 1 - (1 - self.last) * (progress - self.constant) / (1 - self.constant)

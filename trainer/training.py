@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from runtime.errors import PackageError
+from runtime.manifest import ModelName
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from trainer.config import apply_overrides
 from trainer.data import open_data
 from trainer.device import describe, make_fabric
-from trainer.errors import RunError
+from trainer.errors import ConfigError, RunError
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
 from trainer.recipe import Recipe, load_recipe
@@ -60,6 +63,7 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
         TrainerError: anything the user can mend, in one sentence.
     """
     recipe = apply_overrides(load_recipe(request.recipe), request.overrides)
+    _check_name(request.package_name)
     run, store = RunFolder(request.run), DirectoryStore(request.store)
     with run.locked():
         run.adopt(recipe)
@@ -106,6 +110,17 @@ def _train(
     say(evaluation_table(package.manifest.evaluation))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
     return TrainOutcome(package, 0)
+
+
+def _check_name(name: str) -> None:
+    """Refuse before training what the manifest would refuse after it."""
+    try:
+        TypeAdapter(ModelName).validate_python(name)
+    except ValidationError as error:
+        raise ConfigError(
+            f"--name {name!r}: 1 to 64 lower-case letters, digits, '.', '_' and '-' are allowed, "
+            "starting with a letter or digit"
+        ) from error
 
 
 def _published(run: RunFolder, store: DirectoryStore, name: str) -> Package | None:

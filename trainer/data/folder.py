@@ -79,7 +79,8 @@ def _open(path: Path, size: int | None) -> Image.Image:
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((size, size), Image.Resampling.LANCZOS)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

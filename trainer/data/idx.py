@@ -72,7 +72,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: holds no elements, its header says {shape}")
     if len(content) - header != expected:
         raise DataError(f"{path}: {len(content) - header} bytes of data, its header {shape} says {expected}")
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape).copy()
 
 
 def _find(folder: Path, stem: str) -> Path | None:

@@ -1,5 +1,6 @@
 """Euclidean distances between images, in pieces, so that large sets fit in memory."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ _CHUNK = 500
 
 def as_points(images: NDArray[np.uint8]) -> Points:
     """uint8 ``[n, …]`` to float32 ``[n, pixels]`` in 0 … 1."""
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+    return images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float32) / np.float32(255)
 
 
 def _distances(left: Points, right: Points) -> Iterator[NDArray[np.float32]]:

@@ -1,0 +1,48 @@
+"""Tiny training runs for tests."""
+
+from pathlib import Path
+
+from trainer.config import apply_overrides
+from trainer.data import open_data
+from trainer.device import make_fabric
+from trainer.loop import Loop
+from trainer.recipe import Recipe, load_recipe
+from trainer.run_folder import RunFolder
+from trainer.systems.adversarial import AdversarialSystem
+
+TINY = (
+    "generator.latent_dim=6",
+    "generator.width=8",
+    "generator.min_width=8",
+    "discriminator.width=8",
+    "discriminator.min_width=8",
+    "discriminator.features=8",
+    "training.batch_size=16",
+    "training.log_every=64",
+    "training.grids=2",
+    "ema.statistics_images=256",
+    "evaluation.samples=200",
+    "export.parity_images=32",
+    "export.int8.images=64",
+    "export.min_psnr_db=0",
+    "budget.images=640",
+    "budget.max_minutes=null",
+    "augmentations.translation={}",
+)
+"""Overrides that make a run of 40 steps in about a second."""
+
+
+def tiny_recipe(*overrides: str) -> Recipe:
+    """The first recipe at the size of a test."""
+    return apply_overrides(load_recipe("digits-cgan"), (*TINY, *overrides))
+
+
+def tiny_loop(recipe: Recipe, folder: Path) -> Loop:
+    """A loop in `folder`, begun or resumed as `latentd train` does it."""
+    data = open_data(recipe.data)
+    fabric = make_fabric(recipe.device, data.train.spec)
+    fabric.seed_everything(recipe.seed, verbose=False)
+    run = RunFolder(folder)
+    run.samples.mkdir(parents=True, exist_ok=True)
+    run.adopt(recipe)
+    return Loop(recipe, data, AdversarialSystem(recipe, data.train.spec, fabric), run, fabric)
