@@ -1,21 +1,26 @@
 """Writes that another process sees whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace `path` with `content`: temporary file in the same folder, fsync, rename, fsync of the folder."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Replace `path` with `content`: temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Args:
+        mode: permission bits before the process's umask takes its own away; 0o600 for secrets.
+    """
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 

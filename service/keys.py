@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from runtime.atomic import write_atomic
+from service.settings import SettingsError
 
 
 class StoredKey(BaseModel):
@@ -37,16 +38,27 @@ class KeyFile:
         self.path = state / "keys.json"
         self._read_at: tuple[int, int] | None = None
         self._keys: list[StoredKey] = []
+        self.ever_held = False
+        """This process has seen a key: from then on calls need one, so that revoking the last opens nothing."""
 
     def all(self) -> list[StoredKey]:
-        """All keys; the file is read again when it has changed."""
+        """All keys; the file is read again when it has changed.
+
+        Raises:
+            SettingsError: it is not a file of keys.
+        """
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return []
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._read_at:
-            self._keys, self._read_at = _KEYS.validate_json(self.path.read_bytes()), stamp
+            try:
+                self._keys = _KEYS.validate_json(self.path.read_bytes())
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"key file {self.path} cannot be read: {type(error).__name__}") from error
+            self._read_at = stamp
+            self.ever_held = self.ever_held or bool(self._keys)
         return self._keys
 
     def create(self, name: str) -> str:
@@ -77,7 +89,7 @@ class KeyFile:
     def _write(self, keys: list[StoredKey]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps([key.model_dump(mode="json") for key in keys], indent=2) + "\n"
-        write_atomic(self.path, content.encode())
+        write_atomic(self.path, content.encode(), mode=0o600)
 
 
 def _hash(key: str) -> str:

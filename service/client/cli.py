@@ -86,7 +86,7 @@ def sample(  # noqa: PLR0917 - click passes one argument per option
         content = encode_npy(images)
     else:
         scale = scale or max(1, -(-64 // images.shape[1]))
-        grid = make_grid(images, columns or (n if classes else None), scale=scale, gap=max(1, scale // 4))
+        grid = make_grid(images, columns or (n if classes else None), scale=scale, gap=scale)
         text = {"seed": str(first), "model": model or "", "labels": labels or ""}
         content = encode_image(grid, suffix[1:], text)  # type: ignore[arg-type]  # checked above
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -81,3 +81,14 @@ def test_a_missing_folder_or_file_is_an_error(tmp_path: Path) -> None:
         sync_file(tmp_path / "absent")
     with pytest.raises(FileNotFoundError):
         sync_directory(tmp_path / "absent")
+
+
+def test_files_get_the_permissions_that_the_umask_leaves_and_secrets_none_for_others(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomic(tmp_path / "file", b"")
+        write_atomic(tmp_path / "secret", b"", mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
