@@ -11,9 +11,9 @@ def check_exposure(settings: Settings, keys: KeyFile) -> None:
     """Refuse to listen beyond loopback without a key.
 
     Raises:
-        SettingsError: saying what to do.
+        SettingsError: saying what to do; or the key file is broken.
     """
-    if not is_loopback(settings.host) and not keys.all():
+    if not keys.all() and not is_loopback(settings.host):
         raise SettingsError(
             f"host {settings.host} is reachable from other machines and there is no API key. "
             f"Create one with `latentd keys create NAME --state {settings.state}`, "
@@ -32,12 +32,12 @@ def is_loopback(host: str) -> bool:
 
 
 def authenticate(authorization: str | None, keys: KeyFile) -> None:
-    """Check an ``Authorization: Bearer`` value (RFC 6750); any caller passes while no key exists.
+    """Check an ``Authorization: Bearer`` value (RFC 6750); any caller passes while no key has existed.
 
     Raises:
         Unauthenticated: a key is needed and this is none.
     """
-    if not keys.all():
+    if not keys.all() and not keys.ever_held:
         return
     scheme, _, key = (authorization or "").partition(" ")
     if not authorization:

@@ -50,7 +50,10 @@ async def serve(settings: Settings) -> None:
         RuntimeError: onnxruntime is missing or installed twice.
     """
     check_onnxruntime()
-    settings.state.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
     stop = asyncio.Event()

@@ -72,7 +72,17 @@ def _configure_log(level: str) -> None:
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-@click.group()
+class _Keys(click.Group):
+    """Says in one line what is wrong with the key file."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Keys)
 def keys() -> None:
     """Create, list and revoke API keys. A running server sees changes at once."""
 

@@ -21,6 +21,7 @@
 Each transport owns one table from `kind` to its status; a test proves that every kind is in both.
 """
 
+import reprlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -147,6 +148,11 @@ def all_kinds() -> Iterator[str]:
             yield error.kind
 
 
+_REPR = reprlib.Repr()  # cuts while it writes: a value may be a list of millions
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 90
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 8
+
+
 def _short(value: object) -> str:
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -21,7 +21,7 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """What `latentd serve` can be told. Field `store` is flag `--store` and variable `LATENTD_STORE`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     store: Path = Field(default=Path("models"), description="folder of model packages")
     state: Path = Field(default=Path("state"), description="folder for keys and for server.json (addresses, pid)")
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     inference_threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
-        description="batches in flight; one core each",
+        description="batches in flight; by default one for each core",
     )
     batch_ms: float = Field(default=4.0, gt=0, description="a batch grows until it computes this long, in ms")
     max_batch: int = Field(default=64, ge=1, le=1024, description="most rows in a batch")
@@ -105,7 +105,7 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise SettingsError(f"config file {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of UTF-8
         raise SettingsError(f"config file {path} is not TOML: {error}") from error
 
 
