@@ -1,7 +1,7 @@
 """Which versions are served: found in the store, verified, warmed up, swapped in under traffic.
 
 The newest version of a model that verifies is the one its bare name means; a version that is refused leaves the
-one being served untouched. Older versions are loaded when somebody asks for them by ``name@version``. A request
+one being served untouched. Older versions are loaded when somebody asks for them by ``name@version``, and a few of them stay. A request
 holds the `ServedModel` it began with, so it ends on that version whatever is swapped meanwhile.
 """
 
@@ -21,6 +21,8 @@ from service.errors import InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)
+
+_OTHER_VERSIONS = 4  # loaded beside those that bare names mean
 
 _FASTEST_FIRST: dict[bool, tuple[Precision, ...]] = {
     True: ("int8", "fp32", "fp16"),  # CPU: fp16 is storage only
@@ -105,6 +107,7 @@ class Registry:
             del self._served[name]
             changed = True
         self._scanned = True
+        self._unload_unused()
         if changed:
             for listener in self._listeners:
                 listener()
@@ -131,7 +134,8 @@ class Registry:
             served = self._served.get(name)
             if served is not None:
                 return served
-        elif (loaded := self._loaded.get((name, version))) is not None:
+        elif (loaded := self._loaded.pop((name, version), None)) is not None:
+            self._loaded[name, version] = loaded  # now the one used last
             return loaded
         if not self._scanned:
             raise NotReady("models are still being loaded", retry_after_s=1.0)
@@ -139,6 +143,7 @@ class Registry:
             raise self._unknown(name)
         if version in self._versions.get(name, ()):
             found = await self._load(name, version)
+            self._unload_unused()
             if found is not None:
                 return found
         raise self._unknown(name, version)
@@ -208,12 +213,21 @@ class Registry:
         for name, version in [*self._loaded, *self._refused]:
             if version in self._versions.get(name, ()):
                 continue
-            self._refused.pop((name, version), None)
-            model = self._loaded.pop((name, version), None)
-            state = "refused" if model is None else "ready"
-            self._metrics.model_state.remove(name, str(version), state)
-            if model is not None:
-                self._metrics.model_info.remove(*_info_labels(model))
+            if self._refused.pop((name, version), None) is not None:
+                self._metrics.model_state.remove(name, str(version), "refused")
+            else:
+                self._unload(name, version)
+
+    def _unload_unused(self) -> None:
+        """Keep a few versions that only ``name@version`` means, those used last; requests in flight keep theirs."""
+        others = [key for key, model in self._loaded.items() if self._served.get(key[0]) is not model]
+        for name, version in others[: max(0, len(others) - _OTHER_VERSIONS)]:
+            self._unload(name, version)
+
+    def _unload(self, name: str, version: int) -> None:
+        model = self._loaded.pop((name, version))
+        self._metrics.model_state.remove(name, str(version), "ready")
+        self._metrics.model_info.remove(*_info_labels(model))
 
     async def _load(self, name: str, version: int) -> ServedModel | None:
         async with self._loading:

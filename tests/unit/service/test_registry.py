@@ -365,3 +365,23 @@ async def test_auto_is_the_fastest_precision_published(
     assert model.lane("fp32").generator.precision == "fp32"
     with pytest.raises(InvalidRequest, match="precision: got 'fp16'; allowed: auto, fp32, int8 for tiny@1"):
         model.lane("fp16")
+
+
+# --- memory --------------------------------------------------------------------------------------------------
+
+
+async def test_of_the_versions_asked_for_by_number_the_last_used_stay_loaded(
+    store: CountingStore, registry: Registry
+) -> None:
+    for variant in range(7):
+        publish(store, variant=variant)
+    await registry.refresh()
+    for version in (1, 2, 3, 4, 1, 5):  # five others than the newest: one must go, and 1 was used again
+        await registry.get(f"tiny@{version}")
+    store.opened.clear()
+    for version in (1, 3, 4, 5, 7):
+        await registry.get(f"tiny@{version}")
+    assert store.opened == []
+    await registry.get("tiny@2")
+    assert store.opened == ["tiny@2"]
+    assert served(registry) == ["tiny@7"]
