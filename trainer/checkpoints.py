@@ -58,9 +58,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         pickle.UnpicklingError,
     ) as error:
         first_line = str(error).partition("\n")[0]
-        raise RunError(
-            f"{path}: not a checkpoint of this trainer ({first_line}); start a new --run"
-        ) from error
+        raise RunError(f"{path}: not a checkpoint of this trainer ({first_line}); start a new --run") from error
     return checkpoint
 
 

@@ -1,5 +1,6 @@
 """`latentd train`. Options are read before torch is loaded, so that help and listings are instant."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -29,12 +30,8 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 """
 )
 @click.argument("recipe")
-@click.option(
-    "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_recipes, help="List recipes."
-)
-@click.option(
-    "--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of this run; created."
-)
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_recipes, help="List recipes.")
+@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of this run; created.")
 @click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True,
     help="Folder to publish the package in.",
@@ -45,9 +42,7 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 )  # fmt: skip
 @click.option("--name", help="Name of the package. Default: the recipe's.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field of the recipe.")
-@click.option(
-    "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop training after this time."
-)
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Stop training after this time.")
 @click.option(
     "--precision", "precisions", multiple=True, type=click.Choice(_PRECISIONS),
     help="Graph to put into the package beside fp32; may be repeated. Default: the recipe's.",
@@ -81,22 +76,20 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     from trainer.training import TrainRequest, train
 
     options = {
-        "data.path": data and str(data.resolve()),
         "budget.max_minutes": max_minutes,
         "export.precisions": precisions and f"[{', '.join(dict.fromkeys(('fp32', *precisions)))}]",
         "seed": seed,
         "device.accelerator": device,
     }
     chosen = tuple(f"{path}={value}" for path, value in options.items() if value not in (None, ()))
-    request = TrainRequest(
-        recipe, run, store, overrides + chosen, name, shlex.join(["latentd", *sys.argv[1:]])
-    )
+    # The recipe's licence and purpose are those of a model of its own data.
+    images = () if data is None else (f"data.path={json.dumps(str(data.resolve()))}", "package={}")
+    command = shlex.join(["latentd", *sys.argv[1:]])
+    request = TrainRequest(recipe, run, store, (*images, *overrides, *chosen), name, command)
     try:
         outcome = train(request, click.echo)
     except (TrainerError, PackageError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:  # a folder that may not be written, a full disk
-        raise click.ClickException(
-            f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        ) from error
+        raise click.ClickException(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
     sys.exit(outcome.exit_code)

@@ -44,27 +44,30 @@ def make_fabric(config: DeviceConfig, spec: ImageSpec) -> Fabric:
     """
     cuda = torch.cuda.is_available()
     if config.accelerator == "cuda" and not cuda:
-        raise ConfigError(
-            "device.accelerator: cuda is asked for, but PyTorch finds no CUDA device; use auto or cpu"
-        )
+        raise ConfigError("device.accelerator: cuda is asked for, but PyTorch finds no CUDA device; use auto or cpu")
     accelerator = "cuda" if cuda and config.accelerator != "cpu" else "cpu"
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _computes_bf16(accelerator))
     torch.set_num_threads(config.threads_for(spec))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces bf16; `describe` does, too
-    return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+    return Fabric(
+        accelerator=accelerator,
+        devices=1,
+        precision="bf16-mixed" if computes_bf16(config, accelerator) else "32-true",
+    )
 
 
-def describe(fabric: Fabric) -> str:
-    """The device and precision of `fabric` in words."""
-    device = fabric.device
-    threads = torch.get_num_threads()
-    cpu = f"cpu, {threads} thread{'s' * (threads > 1)}"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
-    return f"{name}, {'bf16' if fabric._precision.precision == 'bf16-mixed' else 'fp32'}"
+def describe(config: DeviceConfig, fabric: Fabric) -> str:
+    """The device and precision of a `fabric` made from `config`, in words."""
+    kind, threads = fabric.device.type, torch.get_num_threads()
+    name = (
+        torch.cuda.get_device_name(fabric.device) if kind == "cuda" else f"cpu, {threads} thread{'s' * (threads > 1)}"
+    )
+    return f"{name}, {'bf16' if computes_bf16(config, kind) else 'fp32'}"
 
 
-def _computes_bf16(accelerator: str) -> bool:
-    """Whether bf16 is native: elsewhere it is emulated, and slower than fp32."""
+def computes_bf16(config: DeviceConfig, accelerator: str) -> bool:
+    """Whether forward passes on `accelerator` (`cpu` or `cuda`) are in bf16: where it is emulated, fp32 is faster."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
     if accelerator == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

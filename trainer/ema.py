@@ -19,7 +19,7 @@ class EmaConfig(Config):
     decay: float = Field(default=0.999, ge=0, lt=1)
     """Share of the average kept at each generator step."""
 
-    statistics_images: int = Field(default=20_000, ge=256)
+    statistics_images: int = Field(default=10_000, ge=256)
     """Generated images over which batch-norm statistics are computed for the averaged weights."""
 
     def decay_at(self, step: int) -> float:

@@ -46,9 +46,7 @@ class ExportConfig(Config):
     @model_validator(mode="after")
     def _with_reference(self) -> "ExportConfig":
         if "fp32" not in self.precisions:
-            raise ValueError(
-                f"precisions: fp32 is missing from {self.precisions}, it is the reference of the others"
-            )
+            raise ValueError(f"precisions: fp32 is missing from {self.precisions}, it is the reference of the others")
         return self
 
 
@@ -128,14 +126,10 @@ class GraphSession:
     """An exported graph on the CPU, with the same session options as the server."""
 
     def __init__(self, path: Path) -> None:
-        self._session = onnxruntime.InferenceSession(
-            path, session_options(), providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
         self._conditional = any(entry.name == "label" for entry in self._session.get_inputs())
 
-    def __call__(
-        self, latents: NDArray[np.float32], labels: NDArray[np.int64], batch: int = 100
-    ) -> NDArray[np.uint8]:
+    def __call__(self, latents: NDArray[np.float32], labels: NDArray[np.int64], batch: int = 100) -> NDArray[np.uint8]:
         """Images uint8 ``[n, H, W, C]``; labels are passed over where the model has no classes."""
         pieces = []
         for start in range(0, len(latents), batch):

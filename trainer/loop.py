@@ -37,9 +37,7 @@ class Loop:
     The caller seeds PyTorch before it builds `system`; a resumed run takes its random state from the checkpoint.
     """
 
-    def __init__(
-        self, recipe: Recipe, data: DataSplit, system: System, run: RunFolder, fabric: Fabric
-    ) -> None:
+    def __init__(self, recipe: Recipe, data: DataSplit, system: System, run: RunFolder, fabric: Fabric) -> None:
         """Put the images on the device and load the checkpoint.
 
         Raises:

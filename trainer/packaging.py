@@ -106,9 +106,7 @@ def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
     export_fp32(graph, fp32)
     if "int8" in config.precisions:
         latents, labels = _inputs(trained, CALIBRATION_SEED, config.int8.images)
-        inputs: dict[str, NDArray[Any]] = {"latents": latents} | (
-            {"label": labels} if graph.conditional else {}
-        )
+        inputs: dict[str, NDArray[Any]] = {"latents": latents} | ({"label": labels} if graph.conditional else {})
         quantize_int8(fp32, staged.folder / graph_file("int8"), inputs, config.int8)
     precisions: list[Precision] = sorted(config.precisions)
     check_in_subprocess([staged.folder / graph_file(precision) for precision in precisions])
@@ -120,9 +118,7 @@ def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
     images = sessions["fp32"](latents, labels)
     staged.parity["fp32"] = compare(images, reference, "torch")
     if staged.parity["fp32"].max_abs > 1:
-        raise ExportError(
-            f"generator.onnx differs from PyTorch by up to {staged.parity['fp32'].max_abs} levels"
-        )
+        raise ExportError(f"generator.onnx differs from PyTorch by up to {staged.parity['fp32'].max_abs} levels")
     if "int8" in sessions:
         staged.parity["int8"] = compare(sessions["int8"](latents, labels), images, "fp32")
         psnr = staged.parity["int8"].psnr_db
@@ -160,9 +156,7 @@ def _write_evidence(trained: Trained, staged: _Staged, sessions: dict[Precision,
     seeds, rows = grid_seeds(trained.data.train.spec.classes)
     grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
     (staged.folder / "samples.png").write_bytes(encode_grid(grid))
-    (staged.folder / "metrics.json").write_text(
-        metrics_json(staged.evaluation, staged.parity, trained.position)
-    )
+    (staged.folder / "metrics.json").write_text(metrics_json(staged.evaluation, staged.parity, trained.position))
 
 
 def _manifest(trained: Trained, staged: _Staged, name: str, version: int, created: datetime) -> Manifest:
@@ -190,9 +184,9 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
             file="expected.npz", tolerance={precision: _TOLERANCE[precision] for precision in precisions}
         ),
         provenance=Provenance(
-            data=DataSource(source=data.source, fingerprint=data.fingerprint(), images=len(data.train)),
+            data=DataSource(source=Path(data.source).name, fingerprint=data.fingerprint(), images=len(data.train)),
             recipe=trained.recipe_name,
-            config=recipe.model_dump(mode="json"),
+            config=_without_places(recipe.model_dump(mode="json")),
             seed=recipe.seed,
             trained_images=trained.position["images"],
             training_seconds=round(trained.position["seconds"], 3),
@@ -202,6 +196,12 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
         licence=recipe.package.licence,
         intended_use=recipe.package.intended_use,
     )
+
+
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the folder of the images by its name alone: manifests are shown to clients."""
+    path = config["data"]["path"]
+    return config | {"data": config["data"] | {"path": path and Path(path).name}}
 
 
 def _check_as_served(package: Package) -> None:

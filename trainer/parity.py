@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from runtime.manifest import Parity
 
 
-def compare(
-    images: NDArray[np.uint8], reference: NDArray[np.uint8], against: Literal["torch", "fp32"]
-) -> Parity:
+def compare(images: NDArray[np.uint8], reference: NDArray[np.uint8], against: Literal["torch", "fp32"]) -> Parity:
     """Differences in 8-bit levels over two arrays of the same shape ``[n, …]``.
 
     The signal-to-noise ratio is 10 log₁₀(255² / mean squared difference); None where there is no difference.

@@ -53,8 +53,6 @@ class Registry(Generic[C]):
         if not isinstance(sections, dict):
             raise ConfigError(f"{self.role}: a mapping from kind to fields is needed, got {sections!r:.60}")
         return {
-            kind: self.parse(
-                {"kind": kind, **fields} if isinstance(fields, dict) else fields or {"kind": kind}
-            )
+            kind: self.parse({"kind": kind, **fields} if isinstance(fields, dict) else fields or {"kind": kind})
             for kind, fields in sections.items()
         }

@@ -7,9 +7,7 @@ from runtime.manifest import Measurement, Parity, Precision
 from trainer.checkpoints import Position
 
 
-def metrics_json(
-    evaluation: Mapping[str, Measurement], parity: Mapping[Precision, Parity], position: Position
-) -> str:
+def metrics_json(evaluation: Mapping[str, Measurement], parity: Mapping[Precision, Parity], position: Position) -> str:
     """The package's `metrics.json`: what was measured, and how much training it took."""
     content = {
         "trained_images": position["images"],

@@ -69,16 +69,12 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
         run.adopt(recipe)
         finished = _published(run, store, request.package_name)
         if finished is not None:
-            say(
-                f"{run.path} is finished: {finished.manifest.reference} is in {store.root}. A new --run trains anew."
-            )
+            say(f"{run.path} is finished: {finished.manifest.reference} is in {store.root}. A new --run trains anew.")
             return TrainOutcome(finished, 0)
         return _train(request, recipe, run, store, say)
 
 
-def _train(
-    request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say
-) -> TrainOutcome:
+def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say) -> TrainOutcome:
     data = open_data(recipe.data)
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
@@ -87,16 +83,15 @@ def _train(
     spec = data.train.spec
     say(
         f"{request.recipe}: {len(data.train):,} images {spec.height}×{spec.width}×{spec.channels} of {data.source}, "
-        f"{len(data.train.class_names) or 'no'} classes, {len(data.held_out):,} held out; {describe(fabric)}"
+        f"{len(data.train.class_names) or 'no'} classes, {len(data.held_out):,} held out; "
+        f"{describe(recipe.device, fabric)}"
     )
     if loop.position["images"]:
         say(f"resuming {run.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
         finished = loop.run(stop)
     if not finished:
-        say(
-            f"stopped at {loop.position['images']:,} images, all saved in {run.path}. To go on:\n  {request.command}"
-        )
+        say(f"stopped at {loop.position['images']:,} images, all saved in {run.path}. To go on:\n  {request.command}")
         return TrainOutcome(None, stop.exit_code)
     seconds = max(loop.position["seconds"], 1e-9)
     say(

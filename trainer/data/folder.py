@@ -49,9 +49,7 @@ def _list_files(folder: Path) -> tuple[list[str], list[Path], list[int]]:
     files: list[Path] = []
     labels: list[int] = []
     for label, place in enumerate(subfolders or [folder]):
-        found = sorted(
-            p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        found = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
         if not found:
             what = f"class folder {place.name!r} has" if subfolders else "there are"
             raise DataError(f"{folder}: {what} no images; read are {', '.join(sorted(SUFFIXES))}")
@@ -84,9 +82,7 @@ def _open(path: Path, size: int | None) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    if (
-        image.mode.startswith("I;16") or image.mode == "I"
-    ):  # Pillow clips 16-bit levels instead of scaling them
+    if image.mode.startswith("I;16") or image.mode == "I":  # Pillow clips 16-bit levels instead of scaling them
         levels = np.asarray(image, dtype=np.float64) / 257
         return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
     grey = image.mode in _GREY_MODES

@@ -38,15 +38,10 @@ def read_idx_folder(folder: Path) -> DataSplit:
     for part, stem in _PARTS.items():
         path = _find(folder, stem)
         if path is None:
-            raise DataError(
-                f"{folder}: the {part} are missing: {stem} or {stem}.gz is needed beside the others"
-            )
+            raise DataError(f"{folder}: the {part} are missing: {stem} or {stem}.gz is needed beside the others")
         arrays[part] = read_idx(path, dimensions=3 if "images" in part else 1)
-    classes = 1 + int(max(arrays["training labels"].max(), arrays["test labels"].max()))
-    names = tuple(str(label) for label in range(classes))
-    return DataSplit(
-        str(folder), _join(folder, arrays, "training", names), _join(folder, arrays, "test", names)
-    )
+    classes = np.union1d(arrays["training labels"], arrays["test labels"])  # some sets count from 1
+    return DataSplit(str(folder), _join(folder, arrays, "training", classes), _join(folder, arrays, "test", classes))
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -63,9 +58,7 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: cannot be read: {error}") from error
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(
-            f"{path}: not an IDX file of bytes with {dimensions} dimension{'s' * (dimensions > 1)}"
-        )
+        raise DataError(f"{path}: not an IDX file of bytes with {dimensions} dimension{'s' * (dimensions > 1)}")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     expected = int(np.prod(shape, dtype=np.int64))
     if expected == 0:
@@ -82,10 +75,9 @@ def _find(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def _join(
-    folder: Path, arrays: dict[str, NDArray[np.uint8]], part: str, names: tuple[str, ...]
-) -> LabelledImages:
+def _join(folder: Path, arrays: dict[str, NDArray[np.uint8]], part: str, classes: NDArray[np.uint8]) -> LabelledImages:
     images, labels = arrays[f"{part} images"], arrays[f"{part} labels"]
     if len(images) != len(labels):
         raise DataError(f"{folder}: {len(images)} {part} images but {len(labels)} {part} labels")
-    return LabelledImages(images[..., None], labels.astype(np.int64), names)
+    indices = np.searchsorted(classes, labels).astype(np.int64)
+    return LabelledImages(images[..., None], indices, tuple(str(label) for label in classes))

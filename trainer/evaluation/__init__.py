@@ -40,9 +40,7 @@ class EvaluationConfig(Config):
     """Training images at most among which the nearest one is looked for."""
 
 
-def draw_samples(
-    config: EvaluationConfig, class_names: tuple[str, ...], dim: int, sampler: Sampler
-) -> LabelledImages:
+def draw_samples(config: EvaluationConfig, class_names: tuple[str, ...], dim: int, sampler: Sampler) -> LabelledImages:
     """The images that are measured: consecutive seeds, labels in turn."""
     seeds = np.arange(config.first_seed, config.first_seed + config.samples, dtype=np.uint64)
     labels = np.arange(config.samples, dtype=np.int64) % max(1, len(class_names))

@@ -1,6 +1,7 @@
 """Batch normalization with a scale and a shift per class."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -24,12 +25,16 @@ class ConditionalBatchNorm2d(nn.Module):
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """``[n, channels, H, W]`` and int64 ``[n]`` to ``[n, channels, H, W]``."""
         if self.training:
-            scale, shift = self.scale[labels], self.shift[labels]
             normalized: Tensor = self.normalize(images)
-            return normalized * scale[:, :, None, None] + shift[:, :, None, None]
+            return normalized * _of_class(self.scale, labels) + _of_class(self.shift, labels)
         # Statistics are constants now: folding them into the tables leaves one multiplication and one addition.
         mean, var = self.normalize.running_mean, self.normalize.running_var
         assert mean is not None and var is not None
         scale = self.scale * torch.rsqrt(var + self.normalize.eps)
         shift = self.shift - mean * scale
-        return images * scale[labels][:, :, None, None] + shift[labels][:, :, None, None]
+        return images * _of_class(scale, labels) + _of_class(shift, labels)
+
+
+def _of_class(table: Tensor, labels: Tensor) -> Tensor:
+    """Rows of ``[classes, channels]`` as ``[n, channels, 1, 1]``."""
+    return F.embedding(labels, table)[:, :, None, None]

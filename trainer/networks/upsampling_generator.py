@@ -50,13 +50,9 @@ class UpsamplingGenerator(Generator):
         self._size = (spec.height, spec.width)
         self._start = (widths[0], -(-spec.height // 2**steps), -(-spec.width // 2**steps))
         self.embed = nn.Embedding(spec.classes, config.label_dim)
-        self.linear = nn.Linear(
-            config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2]
-        )
+        self.linear = nn.Linear(config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2])
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, spec.classes) for width in widths)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)
-        )
+        self.convs = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:

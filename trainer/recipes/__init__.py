@@ -13,9 +13,7 @@ _SUFFIX = ".yaml"
 def recipe_names() -> list[str]:
     """Every recipe, sorted."""
     return sorted(
-        entry.name.removesuffix(_SUFFIX)
-        for entry in files(__name__).iterdir()
-        if entry.name.endswith(_SUFFIX)
+        entry.name.removesuffix(_SUFFIX) for entry in files(__name__).iterdir() if entry.name.endswith(_SUFFIX)
     )
 
 

@@ -74,15 +74,11 @@ def test_an_image_depends_on_its_row_alone(exported: Path, precision: str) -> No
 
 
 def test_int8_is_close_to_fp32_and_smaller_arithmetic(exported: Path) -> None:
-    fp32, int8 = (
-        GraphSession(exported / file)(LATENTS, LABELS) for file in ("generator.onnx", "generator.int8.onnx")
-    )
+    fp32, int8 = (GraphSession(exported / file)(LATENTS, LABELS) for file in ("generator.onnx", "generator.int8.onnx"))
     parity = compare(int8, fp32, "fp32")
     assert parity.psnr_db is not None and parity.psnr_db > 30
     assert parity.max_abs > 0, "not quantized at all"
-    types = {
-        initializer.data_type for initializer in onnx.load(exported / "generator.int8.onnx").graph.initializer
-    }
+    types = {initializer.data_type for initializer in onnx.load(exported / "generator.int8.onnx").graph.initializer}
     assert {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} <= types
 
 

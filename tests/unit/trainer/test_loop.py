@@ -98,9 +98,7 @@ def test_resume_after_a_kill_is_exact(uninterrupted: Path, tmp_path: Path) -> No
         "recipe = tiny_recipe('training.checkpoint_seconds=0')\n"
         "tiny_loop(recipe, Path(sys.argv[1])).run(StopRequest(), lambda position: time.sleep(0.05))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=CHECKOUT, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     metrics = tmp_path / "metrics.jsonl"
     deadline = time.monotonic() + 60
     while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 4):
@@ -135,9 +133,7 @@ def test_a_second_interrupt_stops_at_once_and_handlers_are_put_back() -> None:
 
 def test_the_seed_decides(uninterrupted: Path, tmp_path: Path) -> None:
     tiny_loop(tiny_recipe("seed=1"), tmp_path).run(StopRequest())
-    states = [
-        read_checkpoint(path / "checkpoint.pt")["system"]["generator"] for path in (uninterrupted, tmp_path)
-    ]
+    states = [read_checkpoint(path / "checkpoint.pt")["system"]["generator"] for path in (uninterrupted, tmp_path)]
     assert not torch.equal(states[0]["linear.weight"], states[1]["linear.weight"])
 
 
@@ -154,17 +150,13 @@ def test_diverging_losses_stop_the_run_with_advice(tmp_path: Path) -> None:
     loop = tiny_loop(recipe, tmp_path)
     for parameter in loop._system._modules["generator"].parameters():  # type: ignore[attr-defined]
         parameter.data.fill_(float("nan"))
-    with pytest.raises(
-        RunError, match="became nan after 64 images; start a new run with lower learning rates"
-    ):
+    with pytest.raises(RunError, match="became nan after 64 images; start a new run with lower learning rates"):
         loop.run(StopRequest())
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_other_settings_do_not_go_on_in_the_same_folder(uninterrupted: Path) -> None:
-    with pytest.raises(
-        RunError, match=r"begun with generator.width=8, now generator.width=16; repeat the first"
-    ):
+    with pytest.raises(RunError, match=r"begun with generator.width=8, now generator.width=16; repeat the first"):
         RunFolder(uninterrupted).adopt(tiny_recipe("generator.width=16"))
     RunFolder(uninterrupted).adopt(tiny_recipe("export.parity_images=64"))
     RunFolder(uninterrupted).adopt(tiny_recipe())

@@ -85,9 +85,7 @@ def test_the_manifest_says_where_it_came_from(published: tuple[Path, Path, str])
     }
     assert set(manifest.evaluation) == measures | {f"int8.{measure}" for measure in measures}
     assert manifest.evaluation["label_accuracy"].samples == 200
-    metrics = json.loads(
-        (DirectoryStore(published[1]).open("digits-cgan", 1).path / "metrics.json").read_text()
-    )
+    metrics = json.loads((DirectoryStore(published[1]).open("digits-cgan", 1).path / "metrics.json").read_text())
     assert metrics["evaluation"]["label_accuracy"] == manifest.evaluation["label_accuracy"].model_dump()
     assert metrics["trained_images"] == 640
 
@@ -133,17 +131,19 @@ def test_a_finished_run_is_published_again_where_its_package_is_missing(
 
 def test_a_user_s_own_pictures_in_colour_and_without_classes(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    (tmp_path / "mine").mkdir()
+    mine = tmp_path / "mine: #1"  # a name that YAML would take apart
+    mine.mkdir()
     for index in range(30):
         pixels = random.integers(0, 256, (12, 10, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "mine" / f"{index}.png")
-    arguments = command(
-        tmp_path / "run", tmp_path / "models", "--data", str(tmp_path / "mine"), "--name", "mine"
-    )
+        Image.fromarray(pixels).save(mine / f"{index}.png")
+    arguments = command(tmp_path / "run", tmp_path / "models", "--data", str(mine), "--name", "mine")
     result = CliRunner().invoke(train, arguments)
     assert result.exit_code == 0, result.output
     package = DirectoryStore(tmp_path / "models").open("mine", 1)
     assert package.manifest.classes == []
+    assert package.manifest.provenance.data.source == "mine: #1"
+    assert str(tmp_path) not in package.manifest.to_json()
+    assert package.manifest.licence == "unspecified"
     assert Generator(package, "int8").sample(row_seeds(0, 3)).shape == (3, 12, 10, 3)
 
 

@@ -40,6 +40,15 @@ def test_reads_the_four_files(folder: Path) -> None:
     assert (len(data.held_out), data.train.spec.height, data.train.spec.width) == (9, 9, 7)
 
 
+def test_labels_need_not_count_from_zero(folder: Path) -> None:
+    shifted = np.array([2, 5, 9], np.uint8)[LABELS]
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(encode(shifted)))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(encode(shifted[:9]))
+    data = open_data(DataConfig(path=str(folder)))
+    assert data.train.class_names == ("2", "5", "9")
+    assert np.array_equal(data.train.labels, LABELS)
+
+
 def test_resizes_on_request(folder: Path) -> None:
     data = open_data(DataConfig(path=str(folder), size=16))
     assert data.train.images.shape == (30, 16, 16, 1)
@@ -66,9 +75,7 @@ def test_resizes_on_request(folder: Path) -> None:
         ("train-labels-idx1-ubyte.gz", gzip.compress(encode(LABELS))[:-9], "cannot be read"),
     ],
 )
-def test_damaged_sets_are_refused_with_the_reason(
-    folder: Path, file: str, content: bytes | None, message: str
-) -> None:
+def test_damaged_sets_are_refused_with_the_reason(folder: Path, file: str, content: bytes | None, message: str) -> None:
     if content is None:
         (folder / file).unlink()
     else:

@@ -71,9 +71,7 @@ def test_nearest_training_ratio() -> None:
 def test_real_images_judge_real_images_well(digits: DataSplit) -> None:
     judge = ImageClassifier(digits.train)
     assert label_accuracy(digits.held_out, judge) > 0.97
-    wrong = LabelledImages(
-        digits.held_out.images, (digits.held_out.labels + 1) % 10, digits.held_out.class_names
-    )
+    wrong = LabelledImages(digits.held_out.images, (digits.held_out.labels + 1) % 10, digits.held_out.class_names)
     assert label_accuracy(wrong, judge) < 0.05
     assert synthetic_to_real_accuracy(digits.train, digits.held_out) > 0.97
 

@@ -79,7 +79,5 @@ def test_conditional_batch_norm_folds_its_statistics_in_eval_mode() -> None:
         norm(torch.randn(20, 2, 4, 4) * 3 + 1, torch.randint(0, 3, (20,)))
     norm.eval()
     images, labels = torch.randn(6, 2, 4, 4), torch.tensor([0, 1, 2, 2, 1, 0])
-    expected = (
-        norm.normalize(images) * norm.scale[labels][:, :, None, None] + norm.shift[labels][:, :, None, None]
-    )
+    expected = norm.normalize(images) * norm.scale[labels][:, :, None, None] + norm.shift[labels][:, :, None, None]
     torch.testing.assert_close(norm(images, labels), expected, atol=1e-5, rtol=0)

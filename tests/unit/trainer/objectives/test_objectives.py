@@ -60,8 +60,6 @@ def test_every_objective_rewards_what_it_should(kind: str) -> None:
 def test_configs_delegate_to_the_functions() -> None:
     real, fake = torch.tensor([0.3, -0.2]), torch.tensor([0.1, 0.7])
     assert torch.equal(NonSaturatingConfig().generator_loss(fake), non_saturating_generator(fake))
-    assert torch.equal(
-        NonSaturatingConfig().discriminator_loss(real, fake), non_saturating_discriminator(real, fake)
-    )
+    assert torch.equal(NonSaturatingConfig().discriminator_loss(real, fake), non_saturating_discriminator(real, fake))
     assert torch.equal(HingeConfig().generator_loss(fake), hinge_generator(fake))
     assert torch.equal(HingeConfig().discriminator_loss(real, fake), hinge_discriminator(real, fake))
