@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runtime.latents import MAX_SEED, labels_from_seeds
 from runtime.manifest import Manifest
-from service.errors import InvalidRequest
+from service.errors import DeadlineExceeded, InvalidRequest
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
 
 LIMIT = 16
@@ -188,7 +188,7 @@ def test_a_timeout_is_at_most_the_servers() -> None:
     assert check_timeout(500, 30) == 30
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_timeout_is_above_zero(value: float) -> None:
-    with pytest.raises(InvalidRequest, match=f"timeout: got {value}; allowed: a time above zero"):
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_deadline_that_has_passed_is_not_waited_for(value: float) -> None:
+    with pytest.raises(DeadlineExceeded, match="had passed when it arrived"):
         check_timeout(value, 30)
