@@ -23,6 +23,8 @@ OUTPUT = "images"
 _DATATYPES = {"latents": "FP32", "seed": "UINT64", "label": "INT64", "truncation": "FP32"}
 _NUMPY: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT64": np.dtype("<u8"), "INT64": np.dtype("<i8")}
 
+_LONGEST_US = 10**12  # the server's own limit is lower; a larger integer may not fit a float
+
 Tensor = NDArray[np.float32] | NDArray[np.uint64] | NDArray[np.int64]
 Parameter = bool | int | float | str
 
@@ -136,8 +138,8 @@ def _parameters(parameters: Mapping[str, Parameter]) -> _Parameters:
         elif name == "priority" and isinstance(value, int):
             # Triton's numbers: 0 is the default, 1 the highest level
             found.priority = "interactive" if value <= 1 else "bulk"
-        elif name == "timeout" and isinstance(value, int | float) and value > 0:
-            found.timeout_s = value / 1e6
+        elif name == "timeout" and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            found.timeout_s = min(value, _LONGEST_US) / 1e6
         else:
             raise InvalidRequest.field(
                 f"parameters.{name}",

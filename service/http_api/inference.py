@@ -101,7 +101,8 @@ def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memo
     """The JSON header, and the binary tensors that follow it."""
     length = len(body)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdecimal()) or int(header_length) > len(body):
+        number = header_length.isascii() and header_length.isdecimal() and len(header_length) < 20
+        if not number or int(header_length) > len(body):
             raise InvalidRequest.field(_HEADER_LENGTH, header_length, f"0 to {len(body)}, the length of the body")
         length = int(header_length)
     try:
@@ -160,7 +161,8 @@ def _binary_output(header: dict[str, Any], default: object) -> bool:
             raise InvalidRequest.field(f"outputs[{index}].name", name, OUTPUT)
     if not outputs:
         return bool(default)
-    return bool(_mapping(outputs[0], "parameters").get("binary_data", default))
+    first = outputs[0] if isinstance(outputs[0], dict) else {}
+    return bool(_mapping(first, "parameters").get("binary_data", default))
 
 
 def _list(source: dict[str, Any], name: str) -> list[Any]:

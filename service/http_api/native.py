@@ -17,6 +17,11 @@ from service.sampling import SampleRequest
 router = APIRouter(tags=["latentd"])
 
 LabelValue = StrictInt | StrictStr
+# Lists stop at their first wrong element: a body of millions of them would cost gigabytes of error text.
+Seeds = Annotated[list[StrictInt], Field(fail_fast=True)]
+Labels = Annotated[list[LabelValue], Field(fail_fast=True)]
+Matrix = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
+_LONGEST_MS = 10**9  # the server's own limit is lower; a larger integer may not fit a float
 
 
 class SampleFields(BaseModel):
@@ -27,13 +32,13 @@ class SampleFields(BaseModel):
     model: StrictStr | None = Field(None, description="name, name@version or alias; default: the server's")
     n: StrictInt | None = Field(None, description="number of images; default 1")
     seed: StrictInt | None = Field(None, description="row seed of the first image; image i has seed + i")
-    seeds: list[StrictInt] | None = Field(None, description="one row seed per image, instead of `seed`")
-    labels: LabelValue | list[LabelValue] | None = Field(
+    seeds: Seeds | None = Field(None, description="one row seed per image, instead of `seed`")
+    labels: LabelValue | Labels | None = Field(
         None,
         description="class index or name: one for all, or one per image; default: drawn from the row seed",
     )
     truncation: StrictFloat | None = Field(None, description="in (0, 1]; scales the latent towards the origin")
-    latents: list[list[float]] | None = Field(None, description="n × latent_dim numbers, instead of seeds")
+    latents: Matrix | None = Field(None, description="n × latent_dim numbers, instead of seeds")
     precision: StrictStr = Field("auto", description="auto, fp32, fp16 or int8")
     priority: StrictStr = Field("interactive", description="interactive or bulk")
     timeout_ms: StrictInt | None = Field(None, description="longest time the request may take, in milliseconds")
@@ -57,7 +62,7 @@ class SampleFields(BaseModel):
             latents=None if self.latents is None else _matrix(self.latents),
             precision=self.precision,
             priority=self.priority,
-            timeout_s=None if self.timeout_ms is None else self.timeout_ms / 1000,
+            timeout_s=None if self.timeout_ms is None else min(self.timeout_ms, _LONGEST_MS) / 1000,
         )
 
 

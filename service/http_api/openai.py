@@ -60,7 +60,12 @@ async def generate(request: Request) -> dict[str, Any]:
     body = await read_json(request, ImageGenerationBody)
     asked = body.to_request()
     _check_size(body.size, await engine.registry.get(body.model))
-    result = await while_connected(request, engine.sample(asked))
+    try:
+        result = await while_connected(request, engine.sample(asked))
+    except InvalidRequest as error:
+        if error.param == "labels" and body.prompt:  # where the label came from
+            raise InvalidRequest(error.message.replace("labels", "prompt", 1), param="prompt") from error
+        raise
     note_model(request, result)
     return await engine.encode(lambda: _render(result, body))
 

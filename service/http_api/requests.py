@@ -69,8 +69,10 @@ async def read_inflated(request: Request, limit: int) -> bytes:
         inflated = inflater.decompress(body, limit)
     except zlib.error as error:
         raise InvalidRequest(f"body: not {encoding} data: {error}", param="body") from error
-    if inflater.unconsumed_tail:
+    if inflater.unconsumed_tail or (not inflater.eof and len(inflated) >= limit):
         raise TooLarge(f"body: inflates to over {limit} bytes; allowed: up to {limit}", param="body")
+    if not inflater.eof:
+        raise InvalidRequest(f"body: not {encoding} data: it ends too early", param="body")
     return inflated
 
 
