@@ -29,7 +29,6 @@ class Checkpoint(TypedDict):
     order: OrderState
     random: dict[str, torch.Tensor]
     data_fingerprint: str
-    config: str
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

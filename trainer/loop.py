@@ -17,7 +17,6 @@ from trainer.checkpoints import (
     restore_random_state,
     write_checkpoint,
 )
-from trainer.config import to_yaml
 from trainer.data import DataSplit
 from trainer.data.order import DataOrder
 from trainer.errors import RunError
@@ -104,7 +103,6 @@ class Loop:
             "order": self._order.state_dict(),
             "random": random_state(self._fabric),
             "data_fingerprint": self._fingerprint,
-            "config": to_yaml(self._recipe),
         }
         write_checkpoint(self._run.checkpoint, checkpoint)
 
