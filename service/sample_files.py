@@ -9,7 +9,10 @@ from service.engine import SampleResult
 
 def encoded_row(result: SampleResult, row: int, pixels: NDArray[np.uint8], image_format: ImageFormat) -> bytes:
     """One image file; a PNG names its model, version, precision, seed and label in text chunks."""
-    return encode_image(pixels, image_format, _text(result, row))
+    text = _text(result, row)
+    if pixels.shape != result.images.shape[1:]:  # a grid begins with this row, but shows other labels too
+        text.pop("label", None)
+    return encode_image(pixels, image_format, text)
 
 
 def _text(result: SampleResult, row: int) -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.latents import MAX_SEED
+
 
 class ClientError(Exception):
     """The server refused, or could not be reached; the text is for the person at the terminal."""
@@ -97,14 +99,17 @@ class GrpcTransport:
             precision = Precision.Value(f"PRECISION_{options.precision.upper()}")
         except ValueError:
             raise ClientError(f"precision: got {options.precision!r}; allowed: auto, fp32, fp16, int8") from None
-        request = SampleRequest(
-            model=options.model or "",
-            seed=seed,
-            n=n,
-            labels=[Label(name=label) for label in labels or ()],
-            truncation=options.truncation,
-            precision=precision,
-        )
+        try:
+            request = SampleRequest(
+                model=options.model or "",
+                seed=seed,
+                n=n,
+                labels=[Label(name=label) for label in labels or ()],
+                truncation=options.truncation,
+                precision=precision,
+            )
+        except ValueError as error:  # an integer that the message cannot carry
+            raise ClientError(f"seed: got {seed}; allowed: integers from 0 to {MAX_SEED}") from error
         try:
             answer = self._stub.Sample(request, timeout=60, metadata=self._metadata)
         except grpc.RpcError as error:

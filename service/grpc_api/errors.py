@@ -24,15 +24,24 @@ STATUS = {
 }
 
 
+_MESSAGE_BYTES = 1000  # of UTF-8; it travels three times, once percent-encoded, in at most 8 KB of metadata
+
+
+def short_message(error: ServiceError) -> str:
+    """The error's message, cut where the metadata of a call could not carry it."""
+    content = error.message.encode()
+    return error.message if len(content) <= _MESSAGE_BYTES else content[:_MESSAGE_BYTES].decode(errors="ignore") + "…"
+
+
 def trailing_metadata(error: ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
     """The request id, and `google.rpc.Status` with the field at fault or the time to come back."""
-    status = Status(code=STATUS[error.kind].value[0], message=error.message)
+    status = Status(code=STATUS[error.kind].value[0], message=short_message(error))
     if isinstance(error, Busy):
         retry = RetryInfo()
         retry.retry_delay.FromMilliseconds(max(1, round(error.retry_after_s * 1000)))
         _add(status, retry)
     elif error.param is not None:
-        violation = BadRequest.FieldViolation(field=error.param, description=error.message)
+        violation = BadRequest.FieldViolation(field=error.param, description=short_message(error))
         _add(status, BadRequest(field_violations=[violation]))
     return (("x-request-id", request_id), ("grpc-status-details-bin", status.SerializeToString()))
 

@@ -14,7 +14,7 @@ import grpc
 from service.access import authenticate
 from service.engine import SampleResult
 from service.errors import Internal, ServiceError
-from service.grpc_api.errors import STATUS, trailing_metadata
+from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.keys import KeyFile
 from service.metrics import Metrics
 
@@ -57,6 +57,9 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
                 authenticate(authorization if isinstance(authorization, str) else None, self._keys)
             except ServiceError as error:
                 return _refusing(handler, error, request_id)
+            except Exception:  # noqa: BLE001 - as below: a key file that broke while running
+                _LOG.exception("call %s failed", request_id)
+                return _refusing(handler, Internal(request_id), request_id)
         if handler is None or handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
@@ -97,7 +100,7 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
 
 
 async def _abort(context: Any, error: ServiceError, request_id: str) -> None:
-    await context.abort(STATUS[error.kind], error.message, trailing_metadata(error, request_id))
+    await context.abort(STATUS[error.kind], short_message(error), trailing_metadata(error, request_id))
 
 
 def _refusing(handler: _Handler, error: ServiceError, request_id: str) -> _Handler:
