@@ -79,6 +79,27 @@ async def test_an_older_version_is_loaded_when_asked_for_and_once(store: Countin
     assert served(registry) == ["tiny@2"]
 
 
+async def test_a_few_older_versions_stay_loaded_those_used_last(store: CountingStore, registry: Registry) -> None:
+    for _ in range(7):
+        publish(store)
+    await registry.refresh()
+    for version in (1, 2, 3, 4, 1, 5, 6):
+        assert (await registry.get(f"tiny@{version}")).version == version
+    store.opened.clear()
+    for version in (7, 1, 4, 5, 6):
+        await registry.get(f"tiny@{version}")
+    assert store.opened == [], "the one served and the four used last are still there"
+    await registry.get("tiny@2")
+    assert store.opened == ["tiny@2"]
+
+
+async def test_an_empty_default_is_no_default(store: CountingStore, batcher: Batcher, metrics: Metrics) -> None:
+    publish(store)
+    registry = Registry(store, batcher, metrics, "")
+    await registry.refresh()
+    assert (await registry.get(None)).name == "tiny"
+
+
 async def test_a_corrupt_newest_version_leaves_the_one_before_it_serving(
     store: CountingStore, registry: Registry, metrics: Metrics
 ) -> None:

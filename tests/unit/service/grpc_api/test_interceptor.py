@@ -29,7 +29,8 @@ async def refused(running: Running, request: SampleRequest, **metadata: str) -> 
 
 
 def trailing(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    return {str(name): value for name, value in error.trailing_metadata() or ()}
+    metadata: Any = error.trailing_metadata() or ()
+    return dict(metadata)
 
 
 async def test_a_refusal_carries_the_field_and_the_request_id(running: Running) -> None:
