@@ -1,8 +1,8 @@
 """Which versions are served: found in the store, verified, warmed up, swapped in under traffic.
 
 The newest version of a model that verifies is the one its bare name means; a version that is refused leaves the
-one being served untouched. Older versions are loaded when somebody asks for them by ``name@version``, and a few of them stay. A request
-holds the `ServedModel` it began with, so it ends on that version whatever is swapped meanwhile.
+one being served untouched. Older versions are loaded when somebody asks for them by ``name@version``, and a few of
+them stay. A request holds the `ServedModel` it began with, so it ends on that version whatever is swapped meanwhile.
 """
 
 import asyncio
