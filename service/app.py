@@ -71,7 +71,14 @@ async def serve(settings: Settings) -> None:
     )
     registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
     lifecycle = Lifecycle(registry)
-    engine = Engine(registry, batcher, metrics, max_images=settings.max_images, timeout_s=settings.timeout_ms / 1000)
+    engine = Engine(
+        registry,
+        batcher,
+        metrics,
+        max_images=settings.max_images,
+        max_output_bytes=settings.max_output_bytes,
+        timeout_s=settings.timeout_ms / 1000,
+    )
     application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
     http_socket = _listen(settings.host, settings.http_port)
     grpc_server = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
@@ -92,7 +99,11 @@ async def serve(settings: Settings) -> None:
 
     await grpc_server.start()
     http_task = asyncio.create_task(http_server.serve(sockets=[http_socket]))
-    await registry.refresh()
+    http_task.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
+    try:
+        await registry.refresh()
+    except OSError as error:
+        raise SettingsError(f"setting store: {settings.store} cannot be read: {error.strerror}") from error
     registry.on_change(lambda: _keep(asyncio.ensure_future(grpc_server.publish_health())))
     await grpc_server.publish_health()
     poll_task = asyncio.create_task(registry.poll(settings.poll_seconds)) if settings.poll_seconds else None

@@ -320,11 +320,12 @@ class Batcher:
                     segment.ticket.future.set_exception(outcome)
         else:
             self._record(lane, outcome)
-            offset = 0
+            start, offset = time.perf_counter(), 0
             for segment in segments:
                 count = segment.stop - segment.start
                 _deliver(segment, outcome.images[offset : offset + count])
                 offset += count
+            self._metrics.compute_seconds.labels("output").observe(time.perf_counter() - start)
         self._count(0)
         self._wake()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import TypeVar
 
 import numpy as np
@@ -52,10 +53,18 @@ class Engine:
     """Resolves the model, checks and sizes the request, then queues it: one bad item never reaches a batch."""
 
     def __init__(
-        self, registry: Registry, batcher: Batcher, metrics: Metrics, *, max_images: int, timeout_s: float
+        self,
+        registry: Registry,
+        batcher: Batcher,
+        metrics: Metrics,
+        *,
+        max_images: int,
+        max_output_bytes: int = 256 << 20,
+        timeout_s: float,
     ) -> None:
         self.registry = registry
-        self.max_images = max_images
+        self._max_images = max_images
+        self._max_output_bytes = max_output_bytes
         self._batcher = batcher
         self._metrics = metrics
         self._timeout_s = timeout_s
@@ -82,9 +91,11 @@ class Engine:
 
     async def _rows(self, request: SampleRequest, model: ServedModel) -> Rows:
         """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
+        image_bytes = prod(model.manifest.output.shape)
+        most = min(self._max_images, max(1, self._max_output_bytes // image_bytes))
+        work = partial(build_rows, request, model.manifest, most)
         if (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS:
-            return build_rows(request, model.manifest, self.max_images)
-        work = partial(build_rows, request, model.manifest, self.max_images)
+            return work()
         return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
 
     async def encode(self, work: Callable[[], _Result]) -> _Result:

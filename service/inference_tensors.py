@@ -5,7 +5,8 @@ Inputs ``latents`` FP32 ``[n, latent_dim]`` or ``seed`` UINT64 ``[n, 1]``, optio
 ``timeout`` (microseconds).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,6 +24,7 @@ OUTPUT = "images"
 _DATATYPES = {"latents": "FP32", "seed": "UINT64", "label": "INT64", "truncation": "FP32"}
 _NUMPY: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT64": np.dtype("<u8"), "INT64": np.dtype("<i8")}
 
+_TENSOR_OF = {"labels": "label", "seeds": "seed"}
 _LONGEST_US = 10**12  # the server's own limit is lower; a larger integer may not fit a float
 
 Tensor = NDArray[np.float32] | NDArray[np.uint64] | NDArray[np.int64]
@@ -36,6 +38,19 @@ class TensorSpec:
     name: str
     datatype: str
     shape: list[int]
+
+
+@contextmanager
+def tensor_names() -> Iterator[None]:
+    """Name the tensor in a refusal where the engine names its own field."""
+    try:
+        yield
+    except InvalidRequest as error:
+        tensor = _TENSOR_OF.get(error.param or "")
+        if tensor is None:
+            raise
+        message = error.message.replace(f"{error.param}:", f"inputs.{tensor}:", 1)
+        raise InvalidRequest(message, param=tensor) from error
 
 
 def input_specs(manifest: Manifest) -> list[TensorSpec]:

@@ -32,8 +32,13 @@ class Settings(BaseModel):
         default=None, description="model of requests that name none; by default the only one in the store"
     )
     max_images: int = Field(default=1024, ge=1, le=100_000, description="most images in one request")
+    max_output_bytes: int = Field(
+        default=256 << 20, ge=1 << 20, description="most pixels of one request, in bytes before encoding"
+    )
     queue_limit: int = Field(default=8192, ge=1, description="most rows (images) waiting; beyond it requests get 429")
-    timeout_ms: int = Field(default=30_000, ge=1, description="longest a request without a deadline may wait, in ms")
+    timeout_ms: int = Field(
+        default=30_000, ge=1, description="longest a request may take, in ms; its own deadline may be shorter"
+    )
     max_body_bytes: int = Field(default=16 << 20, ge=1024, description="largest request body, in bytes")
     inference_threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),

@@ -23,6 +23,7 @@ from service.inference_tensors import (
     request_from_tensors,
     tensor_from_bytes,
     tensor_from_values,
+    tensor_names,
 )
 from service.lifecycle import Lifecycle
 from service.sampling import SampleRequest
@@ -74,7 +75,8 @@ class InferenceService(GRPCInferenceServiceServicer):
         for output in request.outputs:
             if output.name != OUTPUT:
                 raise InvalidRequest.field("outputs.name", output.name, OUTPUT)
-        result = await self._engine.sample(_to_engine(request, context.time_remaining()))
+        with tensor_names():
+            result = await self._engine.sample(_to_engine(request, context.time_remaining()))
         note_model(result)
         return _response(result, request.id)
 

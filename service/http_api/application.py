@@ -35,7 +35,7 @@ def create_application(
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes), keys), metrics)
+    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
 
 
 def _foreseen(request: Request, error: Exception) -> Response:

@@ -23,6 +23,7 @@ from service.inference_tensors import (
     request_from_tensors,
     tensor_from_bytes,
     tensor_from_values,
+    tensor_names,
 )
 from service.lifecycle import Lifecycle
 from service.registry import ServedModel
@@ -87,7 +88,8 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     parameters = _mapping(header, "parameters")
     binary_output = _binary_output(header, parameters.pop("binary_data_output", False))
     asked = request_from_tensors(name, version, tensors, parameters)
-    result = await while_connected(request, engine.sample(asked))
+    with tensor_names():
+        result = await while_connected(request, engine.sample(asked))
     note_model(request, result)
     request_id = header.get("id")
     return await engine.encode(lambda: _render(result, request_id, binary=binary_output))

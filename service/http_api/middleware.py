@@ -62,7 +62,7 @@ class Observe:
         api = _api(scope["path"])
         self._metrics.requests.labels(state.get("model", ""), state.get("version", ""), api, code).inc()
         self._metrics.request_seconds.labels(api).observe(seconds)
-        _LOG.debug("%s %s %s %s %.1f ms", request_id, scope["method"], scope["path"], code, seconds * 1e3)
+        _LOG.debug("%s %s %r %s %.1f ms", request_id, scope["method"], scope["path"], code, seconds * 1e3)
 
 
 class Authenticate:
@@ -82,9 +82,10 @@ class Authenticate:
 class LimitBody:
     """Refuses bodies over a limit: by their declared length at once, else when the bytes have come."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, metrics: Metrics) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
@@ -107,6 +108,7 @@ class LimitBody:
         await self._app(scope, counted, send)
 
     def _too_large(self, got: str) -> TooLarge:
+        self._metrics.rejected.labels("size").inc()
         return TooLarge(f"body: got {got}; allowed: up to {self._max_bytes} bytes", param="body")
 
 

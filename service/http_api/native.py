@@ -87,7 +87,7 @@ async def sample(request: Request) -> Response:
     """
     engine = engine_of(request)
     body = await read_json(request, SampleBody)
-    answer = choose(request.headers.get("accept"), body.format)
+    answer = choose(", ".join(request.headers.getlist("accept")), body.format)
     asked = body.to_request()
     if body.n is not None and body.n > 0:
         check_layout(body.layout, body.n, answer)

@@ -47,8 +47,10 @@ def choose(accept: str | None, body_format: Format | None) -> Answer:
     """
     wanted = _MEDIA_TYPES[body_format] if body_format else None
     image_format = _IMAGES.get(wanted or "image/png")
-    ranges = _by_preference(accept or "*/*")
+    ranges, refused = _by_preference(accept or "*/*")
     for accepted in ranges:
+        if wanted in refused:
+            break
         if wanted and _covers(accepted, wanted):
             return Answer(wanted, image_format or "png")
         if accepted in _ENVELOPES and image_format:
@@ -56,6 +58,8 @@ def choose(accept: str | None, body_format: Format | None) -> Answer:
         if wanted:
             continue
         media_type = _WILDCARDS.get(accepted, accepted)
+        if media_type in refused:
+            media_type = next((offer for offer in OFFERED if _covers(accepted, offer) and offer not in refused), "")
         if media_type in OFFERED:
             return Answer(media_type, _IMAGES.get(media_type, "png"))
     if wanted:
@@ -69,8 +73,8 @@ def _covers(accepted: str, media_type: str) -> bool:
     return accepted.endswith("/*") and media_type.startswith(accepted[:-1])
 
 
-def _by_preference(accept: str) -> list[str]:
-    """Media ranges in the order of their weight; those of weight 0 are left out."""
+def _by_preference(accept: str) -> tuple[list[str], set[str]]:
+    """Media ranges in the order of their weight, and those of weight 0, which are refused."""
     weighted = []
     for part in accept.split(","):
         media_type, *parameters = (piece.strip() for piece in part.lower().split(";"))
@@ -82,6 +86,7 @@ def _by_preference(accept: str) -> list[str]:
                     weight = float(value)
                 except ValueError:
                     raise InvalidRequest.field("Accept", accept, "weights like q=0.5") from None
-        if weight > 0 and media_type:
+        if media_type:
             weighted.append((weight, media_type))
-    return [media_type for _, media_type in sorted(weighted, key=lambda pair: -pair[0])]
+    ordered = [media_type for weight, media_type in sorted(weighted, key=lambda pair: -pair[0]) if weight > 0]
+    return ordered, {media_type for weight, media_type in weighted if weight <= 0}

@@ -101,7 +101,8 @@ async def _disconnected(request: Request) -> None:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     if first["type"] == "json_invalid":
         return InvalidRequest(f"body: not JSON ({first['ctx']['error']}); allowed: a JSON object", param="body")
     if not first["loc"]:
@@ -114,5 +115,6 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
             f"{name}: unknown field, got {first['input']!r:.60}{advice}; allowed: {', '.join(model.model_fields)}",
             param=name,
         )
-    allowed = first["msg"].removeprefix("Input should be ")
-    return InvalidRequest.field(str(first["loc"][0]), first["input"], allowed)
+    field = first["loc"][0]  # a field of several types has an error for each of them
+    allowed = [found["msg"].removeprefix("Input should be ") for found in errors if found["loc"][:1] == (field,)]
+    return InvalidRequest.field(str(field), first["input"], " or ".join(dict.fromkeys(allowed)))

@@ -76,7 +76,7 @@ async def test_what_nobody_foresaw_is_answered_without_its_text_and_logged(
     assert value_of(metrics, "latentd_requests_total", **labels) == 1
 
 
-async def test_a_limit_of_the_body_counts_every_piece() -> None:
+async def test_a_limit_of_the_body_counts_every_piece(metrics: Metrics) -> None:
     received: list[int] = []
 
     async def reader(scope: Any, receive: Any, send: Any) -> None:
@@ -89,8 +89,9 @@ async def test_a_limit_of_the_body_counts_every_piece() -> None:
         return next(pieces)
 
     with pytest.raises(Exception, match="body: got over 10 bytes; allowed: up to 10 bytes"):
-        await LimitBody(reader, 10)({"type": "http", "headers": []}, receive, None)  # type: ignore[arg-type]
+        await LimitBody(reader, 10, metrics)({"type": "http", "headers": []}, receive, None)  # type: ignore[arg-type]
     assert received == [6]
+    assert value_of(metrics, "latentd_rejected_total", reason="size") == 1
 
 
 async def test_work_is_cancelled_when_its_client_goes_away() -> None:

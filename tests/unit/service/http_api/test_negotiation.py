@@ -36,6 +36,8 @@ JSON, ZIP, PNG = "application/json", "application/zip", "image/png"
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", None, JSON, "png"),
         (f"{JSON};q=0.5, {ZIP};q=0.9", None, ZIP, "png"),
         (f"{JSON};q=0, {PNG}", None, PNG, "png"),
+        (f"{JSON};q=0, */*", None, ZIP, "png"),
+        (f"{PNG};q=0, image/*", None, "image/jpeg", "jpeg"),
         ("image/png; charset=x ; q=0.1", None, PNG, "png"),
     ],
 )
@@ -50,6 +52,7 @@ def test_the_header_and_the_format_together_choose(
     [
         ("text/html", None, ", ".join(OFFERED)),
         ("image/gif", None, ", ".join(OFFERED)),
+        (f"{PNG};q=0, */*", "png", "image/png, since format is png"),
         ("*/*;q=0", None, ", ".join(OFFERED)),
         ("application/json;q=x", None, "weights like q=0.5"),
         (JSON, "npy", "application/x-npy, since format is npy"),
