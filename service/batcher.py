@@ -3,121 +3,28 @@
 The unit is the row (one image), not the request. Every loaded generator has a *lane*: two queues of tickets
 (interactive, bulk) that are cut into batches. Worker threads are shared by all lanes; a free worker takes the
 lane that has used least compute time (start-time fair queueing, Goyal et al. 1997), so one model's load cannot
-starve another's. Within a lane interactive rows go first, but every `_BULK_TURN`-th batch begins with bulk rows.
+starve another's. Within a lane interactive rows go first, but now and then a batch begins with bulk rows.
 
-Everything here runs on the event loop except `_compute`, which runs on a worker thread and touches only the
-batch it was given.
+Everything here runs on the event loop except `compute`, which runs on a worker thread and touches only the batch
+it was given.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
-from runtime.latents import latents_from_seeds
+from service.computation import Computed, compute, time_batch
 from service.errors import DeadlineExceeded, Draining, Overloaded
+from service.lanes import Lane, Priority, Rows, Segment, Ticket
 from service.metrics import Metrics
 
-Priority = Literal["interactive", "bulk"]
-
 _LOG = logging.getLogger(__name__)
-_BULK_TURN = 8
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Validated input of `n` images.
-
-    Attributes:
-        seeds: uint64 ``[n]``, or None where `latents` is given.
-        latents: float32 ``[n, latent_dim]``, or None where `seeds` is given.
-        labels: int64 ``[n]`` for a conditional model, else None.
-        truncation: float32 ``[n]``, or None for no truncation.
-    """
-
-    n: int
-    seeds: NDArray[np.uint64] | None
-    latents: NDArray[np.float32] | None
-    labels: NDArray[np.int64] | None
-    truncation: NDArray[np.float32] | None
-
-
-@dataclass(slots=True, eq=False)
-class _Ticket:
-    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back."""
-
-    rows: Rows
-    priority: Priority
-    future: "asyncio.Future[NDArray[np.uint8]]"
-    enqueued: float
-    taken: int = 0
-    done: int = 0
-    images: NDArray[np.uint8] | None = None
-
-    @property
-    def waiting(self) -> int:
-        return self.rows.n - self.taken
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """Rows ``start … stop - 1`` of a ticket, as part of a batch."""
-
-    ticket: _Ticket
-    start: int
-    stop: int
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """The queue of one loaded generator.
-
-    Attributes:
-        max_rows: most rows of a batch, from the measured compute time.
-        seconds_per_row: running estimate of one worker's time per row.
-    """
-
-    generator: Generator
-    max_rows: int
-    seconds_per_row: float
-    used: float = 0.0
-    batches: int = 0
-    queues: dict[Priority, deque[_Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
-    queued_rows: int = 0
-
-    def take(self, most: int) -> list[_Segment]:
-        """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""
-        self.batches += 1
-        bulk_first = self.batches % _BULK_TURN == 0
-        order: tuple[Priority, Priority] = ("bulk", "interactive") if bulk_first else ("interactive", "bulk")
-        segments: list[_Segment] = []
-        for priority in order:
-            queue = self.queues[priority]
-            while queue and most:
-                ticket = queue[0]
-                if ticket.future.done():  # failed, expired or cancelled; its task has not run yet to withdraw it
-                    self.queued_rows -= ticket.waiting
-                    ticket.taken = ticket.rows.n
-                    queue.popleft()
-                    continue
-                count = min(ticket.waiting, most)
-                if count:
-                    segments.append(_Segment(ticket, ticket.taken, ticket.taken + count))
-                    ticket.taken += count
-                    most -= count
-                    self.queued_rows -= count
-                if not ticket.waiting:
-                    queue.popleft()
-        return segments
 
 
 class Batcher:
@@ -157,11 +64,11 @@ class Batcher:
 
         Blocks for some batches; call it off the event loop.
         """
-        rows, seconds_per_row = 1, _time_batch(generator, 1)
+        rows, seconds_per_row = 1, time_batch(generator, 1)
         best, best_rows = seconds_per_row, 1
         while rows < self._max_batch:
             rows = min(rows * 2, self._max_batch)
-            seconds = _time_batch(generator, rows)
+            seconds = time_batch(generator, rows)
             if seconds > self._batch_s:
                 break
             best, best_rows = seconds / rows, rows
@@ -190,7 +97,7 @@ class Batcher:
             DeadlineExceeded: `timeout_s` passed.
         """
         self._admit(rows.n, timeout_s)
-        ticket = _Ticket(rows, priority, self._loop.create_future(), time.perf_counter())
+        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter())
         if not lane.queued_rows:
             lane.used = max(lane.used, self._virtual_s)
         self._busy_lanes.setdefault(lane)
@@ -241,7 +148,7 @@ class Batcher:
         else:
             self._emptied.set()
 
-    def _expire(self, ticket: _Ticket, timeout_s: float) -> None:
+    def _expire(self, ticket: Ticket, timeout_s: float) -> None:
         if not ticket.future.done():
             self._metrics.rejected.labels("deadline").inc()
             ticket.future.set_exception(
@@ -250,7 +157,7 @@ class Batcher:
                 )
             )
 
-    def _withdraw(self, lane: Lane, ticket: _Ticket) -> None:
+    def _withdraw(self, lane: Lane, ticket: Ticket) -> None:
         """Forget rows that never started: the ticket failed, expired or lost its client."""
         if not ticket.waiting:
             return
@@ -285,7 +192,7 @@ class Batcher:
             if not segments:
                 self._count(lane.queued_rows - queued)
                 continue
-            rows = sum(segment.stop - segment.start for segment in segments)
+            rows = sum(map(len, segments))
             now = time.perf_counter()
             for segment in segments:
                 if segment.start == 0:
@@ -300,16 +207,16 @@ class Batcher:
             self._metrics.dispatch.labels("full" if rows == lane.max_rows else reason).inc()
             self._workers.submit(self._work, lane, segments)
 
-    def _work(self, lane: Lane, segments: list[_Segment]) -> None:
+    def _work(self, lane: Lane, segments: list[Segment]) -> None:
         """On a worker thread: compute, then hand the outcome to the event loop, whatever it is."""
-        outcome: _Computed | Exception
+        outcome: Computed | Exception
         try:
-            outcome = _compute(lane.generator, segments)
+            outcome = compute(lane.generator, segments)
         except Exception as error:  # noqa: BLE001 - the batch fails, the worker lives on
             outcome = error
         self._loop.call_soon_threadsafe(self._finish, lane, segments, outcome)
 
-    def _finish(self, lane: Lane, segments: list[_Segment], outcome: "_Computed | Exception") -> None:
+    def _finish(self, lane: Lane, segments: list[Segment], outcome: "Computed | Exception") -> None:
         self._idle += 1
         self._inflight -= 1
         self._metrics.inflight_batches.set(self._inflight)
@@ -322,92 +229,16 @@ class Batcher:
             self._record(lane, outcome)
             start, offset = time.perf_counter(), 0
             for segment in segments:
-                count = segment.stop - segment.start
-                _deliver(segment, outcome.images[offset : offset + count])
-                offset += count
+                segment.deliver(outcome.images[offset : offset + len(segment)])
+                offset += len(segment)
             self._metrics.compute_seconds.labels("output").observe(time.perf_counter() - start)
         self._count(0)
         self._wake()
 
-    def _record(self, lane: Lane, computed: "_Computed") -> None:
+    def _record(self, lane: Lane, computed: "Computed") -> None:
         for stage, seconds in (("input", computed.input_s), ("run", computed.run_s)):
             self._metrics.compute_seconds.labels(stage).observe(seconds)
         per_row = (computed.input_s + computed.run_s) / len(computed.images)
         # A backlog is computed in full batches, of which a small one with its overhead tells only an upper bound.
         if 2 * len(computed.images) >= lane.max_rows or per_row < lane.seconds_per_row:
             lane.seconds_per_row += _SMOOTHING * (per_row - lane.seconds_per_row)
-
-
-@dataclass(frozen=True, slots=True)
-class _Computed:
-    images: NDArray[np.uint8]
-    input_s: float
-    run_s: float
-
-
-def _compute(generator: Generator, segments: list[_Segment]) -> _Computed:
-    start = time.perf_counter()
-    latents = _latents(segments, generator.manifest.latent.dim)
-    labels = _join([_part(segment, segment.ticket.rows.labels) for segment in segments])
-    ready = time.perf_counter()
-    images = generator.run(latents, labels if generator.conditional else None)
-    if len(images) != len(latents):
-        raise RuntimeError(f"{generator.manifest.reference} yields {len(images)} images for {len(latents)} rows")
-    return _Computed(images, ready - start, time.perf_counter() - ready)
-
-
-def _latents(segments: list[_Segment], dim: int) -> NDArray[np.float32]:
-    """Latents of the batch: those of seeds drawn in one go, given ones copied in, both truncated."""
-    seeds = [_part(segment, segment.ticket.rows.seeds) for segment in segments]
-    drawn = latents_from_seeds(list(chain.from_iterable(part for part in seeds if part is not None)), dim)
-    parts, cursor = [], 0
-    for segment, seeded in zip(segments, seeds, strict=True):
-        rows = segment.ticket.rows
-        if seeded is None:
-            assert rows.latents is not None
-            part = rows.latents[segment.start : segment.stop]
-        else:
-            part = drawn[cursor : cursor + len(seeded)]
-            cursor += len(seeded)
-        truncation = _part(segment, rows.truncation)
-        parts.append(part if truncation is None else part * truncation[:, None])
-    return np.ascontiguousarray(np.concatenate(parts) if len(parts) > 1 else parts[0])
-
-
-_Element = TypeVar("_Element", bound=np.generic)
-
-
-def _part(segment: _Segment, column: NDArray[_Element] | None) -> NDArray[_Element] | None:
-    return None if column is None else column[segment.start : segment.stop]
-
-
-def _join(parts: list[NDArray[_Element] | None]) -> NDArray[_Element] | None:
-    present = [part for part in parts if part is not None]
-    return np.concatenate(present) if present else None
-
-
-def _deliver(segment: _Segment, images: NDArray[np.uint8]) -> None:
-    ticket = segment.ticket
-    if ticket.future.done():  # expired, cancelled, or failed with another batch
-        return
-    if len(images) == ticket.rows.n:
-        ticket.future.set_result(images)
-        return
-    if ticket.images is None:
-        ticket.images = np.empty((ticket.rows.n, *images.shape[1:]), dtype=np.uint8)
-    ticket.images[segment.start : segment.stop] = images
-    ticket.done += len(images)
-    if ticket.done == ticket.rows.n:
-        ticket.future.set_result(ticket.images)
-
-
-def _time_batch(generator: Generator, rows: int, repeats: int = 3) -> float:
-    """Seconds of a batch of `rows`, best of `repeats` after one warm-up."""
-    seeds = np.arange(rows, dtype=np.uint64)
-    generator.sample(seeds)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        generator.sample(seeds)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

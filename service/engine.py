@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Precision
-from service.batcher import Batcher, Rows
+from service.batcher import Batcher
+from service.lanes import Rows
 from service.metrics import Metrics
 from service.registry import Registry, ServedModel
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout

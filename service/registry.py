@@ -16,8 +16,9 @@ from runtime.generator import Generator
 from runtime.manifest import Manifest, Precision
 from runtime.providers import CPU
 from runtime.store import ModelStore
-from service.batcher import Batcher, Lane
+from service.batcher import Batcher
 from service.errors import InvalidRequest, NotFound, NotReady
+from service.lanes import Lane
 from service.metrics import Metrics
 
 _LOG = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from runtime.latents import MAX_SEED, labels_from_seeds, row_seeds
 from runtime.manifest import Manifest
-from service.batcher import Priority, Rows
 from service.errors import DeadlineExceeded, InvalidRequest
+from service.lanes import Priority, Rows
 
 Label = int | str
 _SEED_RANGE = f"integers from 0 to {MAX_SEED} (2^53 - 1)"

@@ -14,8 +14,9 @@ from runtime.generator import Generator
 from runtime.manifest import Precision
 from runtime.package import Package
 from runtime.store import DirectoryStore
-from service.batcher import Batcher, Rows
+from service.batcher import Batcher
 from service.engine import Engine
+from service.lanes import Rows
 from service.metrics import Metrics
 from service.registry import Registry
 

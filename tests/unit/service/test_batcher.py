@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from runtime.latents import latents_from_seeds
 from runtime.package import Package
-from service.batcher import Batcher, Lane, Priority, Rows
+from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Draining, Overloaded
+from service.lanes import Lane, Priority, Rows
 from service.metrics import DISPATCH_REASONS, Metrics
 from tests.unit.service.parts import HeldGenerator, marked, new_metrics, running_batcher, seeded, until, value_of
 
