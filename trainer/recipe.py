@@ -15,9 +15,10 @@ from trainer.evaluation import EvaluationConfig
 from trainer.export import ExportConfig
 from trainer.networks import DISCRIMINATORS, GENERATORS, DiscriminatorConfig, GeneratorConfig
 from trainer.objectives import OBJECTIVES, ObjectiveConfig
-from trainer.optimizers import AdamConfig, LearningRateConfig
+from trainer.optimizers import OPTIMIZERS, AdamConfig, LearningRateConfig, OptimizerConfig
 from trainer.recipes import recipe_text
 from trainer.regularizers import REGULARIZERS, RegularizerConfig
+from trainer.systems import SYSTEMS, AdversarialConfig, SystemConfig
 
 
 class TrainingConfig(Config):
@@ -58,6 +59,9 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Start of every random sequence: weights, order of images, latents."""
 
+    system: Annotated[SerializeAsAny[SystemConfig], BeforeValidator(SYSTEMS.parse)] = AdversarialConfig()
+    """How the networks play together."""
+
     data: DataConfig = DataConfig()
     """Training images."""
 
@@ -80,10 +84,12 @@ class Recipe(Config):
     ] = Field(default_factory=dict)
     """Random changes to what the discriminator sees, by kind, applied in this order."""
 
-    generator_optimizer: AdamConfig = AdamConfig()
+    generator_optimizer: Annotated[SerializeAsAny[OptimizerConfig], BeforeValidator(OPTIMIZERS.parse)] = AdamConfig()
     """Optimizer of the generator."""
 
-    discriminator_optimizer: AdamConfig = AdamConfig()
+    discriminator_optimizer: Annotated[SerializeAsAny[OptimizerConfig], BeforeValidator(OPTIMIZERS.parse)] = (
+        AdamConfig()
+    )
     """Optimizer of the discriminator."""
 
     learning_rate: LearningRateConfig = LearningRateConfig()

@@ -20,7 +20,6 @@ from trainer.recipe import Recipe, load_recipe
 from trainer.reports import evaluation_table
 from trainer.run_folder import RunFolder
 from trainer.signals import stop_on_signals
-from trainer.systems.adversarial import AdversarialSystem
 
 Say = Callable[[str], None]
 
@@ -78,7 +77,7 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     data = open_data(recipe.data)
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
-    system = AdversarialSystem(recipe, data.train.spec, fabric)
+    system = recipe.system.build(recipe, data.train.spec, fabric)
     loop = Loop(recipe, data, system, run, fabric)
     spec = data.train.spec
     say(

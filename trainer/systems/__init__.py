@@ -1,1 +1,10 @@
-"""Training systems: what the loop drives without knowing what is inside."""
+"""Training systems: what the loop drives without knowing what is inside. To add one: its file, one line here."""
+
+from trainer.registry import Registry
+from trainer.systems.adversarial import AdversarialConfig
+from trainer.systems.base import System, SystemConfig
+
+__all__ = ["SYSTEMS", "AdversarialConfig", "System", "SystemConfig"]
+
+SYSTEMS: Registry[SystemConfig] = Registry("system")
+SYSTEMS.register(AdversarialConfig)

@@ -1,7 +1,7 @@
 """A generator against a discriminator: one update of each per batch."""
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -10,14 +10,24 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.ema import update_average, with_statistics
 from trainer.networks.base import Generator
-from trainer.recipe import Recipe
-from trainer.systems.base import Metrics
+from trainer.systems.base import Ingredients, Metrics, SystemConfig
+
+
+class AdversarialConfig(SystemConfig):
+    """A generator against a discriminator."""
+
+    kind: Literal["adversarial"] = "adversarial"
+    """Which system."""
+
+    def build(self, ingredients: Ingredients, spec: ImageSpec, fabric: Fabric) -> "AdversarialSystem":
+        """See `SystemConfig.build`."""
+        return AdversarialSystem(ingredients, spec, fabric)
 
 
 class AdversarialSystem:
     """Any generator, discriminator, objective and regularizers a recipe names. See `trainer.systems.base`."""
 
-    def __init__(self, recipe: Recipe, spec: ImageSpec, fabric: Fabric) -> None:
+    def __init__(self, recipe: Ingredients, spec: ImageSpec, fabric: Fabric) -> None:
         self._recipe, self._spec, self._fabric = recipe, spec, fabric
         self._modules: dict[str, nn.Module] = {
             "generator": _channels_last(recipe.generator.build(spec)),

@@ -1,13 +1,50 @@
 """What the loop trains: anything that takes one step on a batch and can be saved, resumed and sampled."""
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
+from lightning_fabric import Fabric
 from torch import Tensor
 
-from trainer.networks.base import Generator
+from trainer.augmentations import AugmentationConfig
+from trainer.config import Config
+from trainer.data.images import ImageSpec
+from trainer.ema import EmaConfig
+from trainer.networks.base import DiscriminatorConfig, Generator, GeneratorConfig
+from trainer.objectives import ObjectiveConfig
+from trainer.optimizers import OptimizerConfig
+from trainer.regularizers import RegularizerConfig
 
 Metrics = dict[str, Tensor]
 """Scalars without gradients, by name."""
+
+
+class Ingredients(Protocol):
+    """The parts of a recipe that a system is made of."""
+
+    @property
+    def generator(self) -> GeneratorConfig: ...
+
+    @property
+    def discriminator(self) -> DiscriminatorConfig: ...
+
+    @property
+    def objective(self) -> ObjectiveConfig: ...
+
+    @property
+    def regularizers(self) -> dict[str, RegularizerConfig]: ...
+
+    @property
+    def augmentations(self) -> dict[str, AugmentationConfig]: ...
+
+    @property
+    def generator_optimizer(self) -> OptimizerConfig: ...
+
+    @property
+    def discriminator_optimizer(self) -> OptimizerConfig: ...
+
+    @property
+    def ema(self) -> EmaConfig: ...
 
 
 class System(Protocol):
@@ -39,3 +76,14 @@ class System(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         ...
+
+
+class SystemConfig(Config, ABC):
+    """A recipe's `system` section: how the networks play together."""
+
+    kind: str
+    """Which system; see `trainer.systems.SYSTEMS`."""
+
+    @abstractmethod
+    def build(self, ingredients: Ingredients, spec: ImageSpec, fabric: Fabric) -> System:
+        """Freshly initialized networks and optimizers for images of size `spec`, on `fabric`'s device."""

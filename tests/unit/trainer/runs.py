@@ -8,7 +8,6 @@ from trainer.device import make_fabric
 from trainer.loop import Loop
 from trainer.recipe import Recipe, load_recipe
 from trainer.run_folder import RunFolder
-from trainer.systems.adversarial import AdversarialSystem
 
 TINY = (
     "generator.latent_dim=6",
@@ -45,4 +44,4 @@ def tiny_loop(recipe: Recipe, folder: Path) -> Loop:
     run = RunFolder(folder)
     run.samples.mkdir(parents=True, exist_ok=True)
     run.adopt(recipe)
-    return Loop(recipe, data, AdversarialSystem(recipe, data.train.spec, fabric), run, fabric)
+    return Loop(recipe, data, recipe.system.build(recipe, data.train.spec, fabric), run, fabric)
