@@ -1,8 +1,8 @@
 """The Open Inference Protocol's tensors, shared by its HTTP and its gRPC transport.
 
 Inputs ``latents`` FP32 ``[n, latent_dim]`` or ``seed`` UINT64 ``[n, 1]``, optional ``label`` INT64 ``[n, 1]`` and
-``truncation`` FP32 ``[n, 1]``; output ``images`` UINT8 ``[n, H, W, C]``. Parameters ``precision``, ``priority`` and
-``timeout`` (microseconds).
+``truncation`` FP32 ``[n, 1]``; output ``images`` UINT8 ``[n, H, W, C]``, of sequences ``[n, T, H, W, C]``.
+Parameters ``precision``, ``priority`` and ``timeout`` (microseconds).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

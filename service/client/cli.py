@@ -13,6 +13,7 @@ import click
   latentd sample --n 16 --out grid.png
   latentd sample --labels 0,1,2,3 --n 10 --seed 0 --out digits.png
   latentd sample --grpc 127.0.0.1:8001 --n 1000 --out images.npy
+  latentd sample --model lstm-gan --n 9 --out digits.gif
 """
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, envvar="LATENTD_URL", help="HTTP address")
@@ -37,7 +38,7 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("samples.png"),
     show_default=True,
-    help="a grid (.png, .jpeg, .webp) or the array, uint8 NHWC (.npy)",
+    help="a grid (.png, .jpeg, .webp; .gif: sequences side by side) or the array, uint8 NHWC or NTHWC (.npy)",
 )
 def sample(  # noqa: PLR0917 - click passes one argument per option
     url: str,
@@ -58,13 +59,14 @@ def sample(  # noqa: PLR0917 - click passes one argument per option
     from tqdm import tqdm
 
     from runtime.atomic import write_atomic
-    from runtime.images import encode_image, encode_npy, make_grid
+    from runtime.images import encode_npy
     from runtime.latents import MAX_SEED
+    from service.client.pictures import SUFFIXES, encode_picture
     from service.client.transports import ClientError, GrpcTransport, HttpTransport, SampleOptions
 
     suffix = out.suffix.lower().replace(".jpg", ".jpeg")
-    if suffix not in (".png", ".jpeg", ".webp", ".npy"):
-        raise click.BadParameter(f"{out} ends in {out.suffix or 'nothing'}; allowed: .png, .jpeg, .webp, .npy")
+    if suffix not in SUFFIXES:
+        raise click.BadParameter(f"{out} ends in {out.suffix or 'nothing'}; allowed: {', '.join(SUFFIXES)}")
     classes = [label.strip() for label in labels.split(",")] if labels else None
     wanted = [label for label in classes for _ in range(n)] if classes else None
     total = len(wanted) if wanted else n
@@ -85,10 +87,13 @@ def sample(  # noqa: PLR0917 - click passes one argument per option
     if suffix == ".npy":
         content = encode_npy(images)
     else:
-        scale = scale or max(1, -(-64 // images.shape[1]))
-        grid = make_grid(images, columns or (n if classes else None), scale=scale, gap=scale)
         text = {"seed": str(first), "model": model or "", "labels": labels or ""}
-        content = encode_image(grid, suffix[1:], text)  # type: ignore[arg-type]  # checked above
+        try:
+            content = encode_picture(images, suffix, columns or (n if classes else None), scale, text)
+        except ValueError as error:
+            raise click.ClickException(f"{out}: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, content)
-    click.echo(f"{out}: {total} images, row seeds {first} to {first + total - 1}")
+    click.echo(
+        f"{out}: {total} {'images' if images.ndim == 4 else 'sequences'}, row seeds {first} to {first + total - 1}"
+    )

@@ -28,7 +28,7 @@ class Transport(Protocol):
     """One way to a server."""
 
     def sample(self, seed: int, n: int, labels: Sequence[str] | None, options: SampleOptions) -> NDArray[np.uint8]:
-        """Images of row seeds ``seed … seed + n - 1``, uint8 ``[n, H, W, C]``.
+        """Images of row seeds ``seed … seed + n - 1``, uint8 ``[n, H, W, C]`` or ``[n, T, H, W, C]``.
 
         Raises:
             ClientError: with the server's own words.

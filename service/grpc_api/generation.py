@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.images import ImageFormat, make_grid
+from runtime.sequences import FileFormat
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2 import (
@@ -18,13 +18,13 @@ from service.grpc_api._generated.latentd_v1_generation_pb2 import (
 )
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationServicer
 from service.grpc_api.interceptor import note_model
-from service.sample_files import encoded_row
+from service.sample_files import all_in_one, encoded_row, file_format
 from service.sampling import Label
 from service.sampling import SampleRequest as EngineRequest
 
 _PRECISIONS = {0: "auto", 1: "fp32", 2: "fp16", 3: "int8"}
 _PRECISION_NUMBERS = {name: number for number, name in _PRECISIONS.items()}
-_FORMATS: dict[int, ImageFormat | None] = {0: None, 1: "png", 2: "jpeg", 3: "webp"}
+_FORMATS: dict[int, FileFormat | None] = {0: None, 1: "png", 2: "jpeg", 3: "webp", 4: "gif"}
 _PRIORITIES = {0: "interactive", 1: "bulk"}
 _LAYOUTS = {0: "images", 1: "grid"}
 
@@ -37,11 +37,13 @@ class Generation(GenerationServicer):
 
     async def Sample(self, request: SampleRequest, context: Any) -> SampleResponse:
         """Sample images; the call's deadline is the longest it may wait."""
-        image_format = _choice("format", request.format, _FORMATS, Format)
+        chosen = _choice("format", request.format, _FORMATS, Format)
         layout = _choice("layout", request.layout, _LAYOUTS, Layout)
+        if chosen == "gif":  # refused before anything is computed
+            file_format(chosen, (await self._engine.registry.get(request.model or None)).manifest)
         result = await self._engine.sample(_to_engine(request, context.time_remaining(), await self._dim(request)))
         note_model(result)
-        return await self._engine.encode(lambda: _render(result, image_format, grid=layout == "grid"))
+        return await self._engine.encode(lambda: _render(result, chosen, grid=layout == "grid"))
 
     async def _dim(self, request: SampleRequest) -> int:
         """Width of the latent matrix, which the flat field does not carry."""
@@ -89,11 +91,14 @@ def _choice(name: str, value: int, choices: dict[int, Any], enum: Any) -> Any:
     return choices[value]
 
 
-def _render(result: SampleResult, image_format: ImageFormat | None, *, grid: bool) -> SampleResponse:
-    images = make_grid(result.images)[np.newaxis] if grid else result.images
+def _render(result: SampleResult, chosen: FileFormat | None, *, grid: bool) -> SampleResponse:
+    if chosen:
+        file_format(chosen, result.model.manifest)
+    # Raw sequences in a grid run side by side, as those of an animation do.
+    images = all_in_one(result.images, chosen or "gif") if grid else result.images
     rows = []
     for row, pixels in enumerate(images):
-        content = encoded_row(result, row, pixels, image_format) if image_format else pixels.tobytes()
+        content = encoded_row(result, row, pixels, chosen) if chosen else pixels.tobytes()
         label = None if grid else result.label(row)
         name = result.model.manifest.classes[label] if label is not None else ""
         rows.append(Image(seed=result.seed(row), label=label, label_name=name, data=content))

@@ -12,6 +12,7 @@ from service.http_api.negotiation import OFFERED, Format, Layout, choose
 from service.http_api.rendering import check_layout, render
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.registry import ServedModel
+from service.sample_files import file_format
 from service.sampling import SampleRequest
 
 router = APIRouter(tags=["latentd"])
@@ -81,7 +82,7 @@ class SampleBody(SampleFields):
     openapi_extra=body_schema(SampleBody, {"n": 4, "seed": 7, "labels": "3"}),
 )
 async def sample(request: Request) -> Response:
-    """Images in the form that `Accept` or `format` asks for: JSON with base64 PNG by default.
+    """Images in the form that `Accept` or `format` asks for: JSON with base64 PNG (sequences: GIF) by default.
 
     The same `(model, version, precision, seed, label, truncation)` yields the same pixels, always.
     """
@@ -91,6 +92,8 @@ async def sample(request: Request) -> Response:
     asked = body.to_request()
     if body.n is not None and body.n > 0:
         check_layout(body.layout, body.n, answer)
+    if answer.file_format == "gif":  # refused before anything is computed
+        file_format("gif", (await engine.registry.get(body.model)).manifest)
     result = await while_connected(request, engine.sample(asked))
     note_model(request, result)
     layout = check_layout(body.layout, len(result.images), answer)

@@ -3,17 +3,23 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from runtime.images import ImageFormat
+from runtime.sequences import FileFormat
 from service.errors import InvalidRequest
 
-Format = Literal["png", "jpeg", "webp", "npy", "npz", "raw"]
+Format = Literal["png", "jpeg", "webp", "gif", "npy", "npz", "raw"]
 Layout = Literal["images", "grid"]
 
-_IMAGES: dict[str, ImageFormat] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+_IMAGES: dict[str, FileFormat] = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+}
 _MEDIA_TYPES = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
+    "gif": "image/gif",
     "npy": "application/x-npy",
     "npz": "application/x-npz",
     "raw": "application/octet-stream",
@@ -29,39 +35,41 @@ class Answer:
 
     Attributes:
         media_type: Content-Type of the answer.
-        image_format: how single images are encoded, inside JSON and archives too.
+        file_format: how single images or sequences are encoded, inside JSON and archives too; None leaves it to
+            the model.
     """
 
     media_type: str
-    image_format: ImageFormat
+    file_format: FileFormat | None
 
 
 def choose(accept: str | None, body_format: Format | None) -> Answer:
     """The form that both the header and the body's `format` allow.
 
     ``Accept`` absent or ``*/*`` leaves it to `format`, whose absence means JSON. ``application/json`` and
-    ``application/zip`` carry images encoded as `format` says.
+    ``application/zip`` carry images encoded as `format` says, or as suits the model.
 
     Raises:
         InvalidRequest: nothing acceptable is offered, or the two contradict each other.
     """
     wanted = _MEDIA_TYPES[body_format] if body_format else None
-    image_format = _IMAGES.get(wanted or "image/png")
+    carried = wanted is None or wanted in _IMAGES  # an array has no place in an envelope
+    file_format = _IMAGES.get(wanted or "")
     ranges, refused = _by_preference(accept or "*/*")
     for accepted in ranges:
         if wanted in refused:
             break
         if wanted and _covers(accepted, wanted):
-            return Answer(wanted, image_format or "png")
-        if accepted in _ENVELOPES and image_format:
-            return Answer(accepted, image_format)
+            return Answer(wanted, file_format)
+        if accepted in _ENVELOPES and carried:
+            return Answer(accepted, file_format)
         if wanted:
             continue
         media_type = _WILDCARDS.get(accepted, accepted)
         if media_type in refused:
             media_type = next((offer for offer in OFFERED if _covers(accepted, offer) and offer not in refused), "")
         if media_type in OFFERED:
-            return Answer(media_type, _IMAGES.get(media_type, "png"))
+            return Answer(media_type, _IMAGES.get(media_type))
     if wanted:
         raise InvalidRequest.field("Accept", accept, f"{wanted}, since format is {body_format}")
     raise InvalidRequest.field("Accept", accept, ", ".join(OFFERED))

@@ -6,18 +6,16 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field, StrictInt, StrictStr
 
-from runtime.images import ImageFormat
+from runtime.sequences import FileFormat
 from service.engine import SampleResult
 from service.errors import InvalidRequest
 from service.http_api.native import SampleFields
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.registry import ServedModel
-from service.sample_files import encoded_row
+from service.sample_files import encoded_row, file_format
 from service.sampling import SampleRequest
 
 router = APIRouter(tags=["OpenAI"])
-
-_MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 class ImageGenerationBody(SampleFields):
@@ -26,7 +24,7 @@ class ImageGenerationBody(SampleFields):
     prompt: StrictStr = Field("", description="a class name or index; empty for any")
     size: StrictStr = Field("auto", description="auto, or WIDTHxHEIGHT of the model")
     response_format: Literal["b64_json", "url"] = Field("b64_json", description="url yields a data: URL")
-    output_format: ImageFormat = Field("png", description="encoding of the images")
+    output_format: FileFormat | None = Field(None, description="encoding; default: png, of sequences gif")
     # Accepted since clients send them by habit; a generator here has no such choice to make.
     quality: StrictStr | None = Field(None, description="ignored")
     style: StrictStr | None = Field(None, description="ignored")
@@ -59,7 +57,9 @@ async def generate(request: Request) -> dict[str, Any]:
     engine = engine_of(request)
     body = await read_json(request, ImageGenerationBody)
     asked = body.to_request()
-    _check_size(body.size, await engine.registry.get(body.model))
+    model = await engine.registry.get(body.model)
+    _check_size(body.size, model)
+    file_format(body.output_format, model.manifest, field="output_format")
     try:
         result = await while_connected(request, engine.sample(asked))
     except InvalidRequest as error:
@@ -77,20 +77,20 @@ def _check_size(size: str, model: ServedModel) -> None:
 
 
 def _render(result: SampleResult, body: ImageGenerationBody) -> dict[str, Any]:
-    media_type = _MEDIA_TYPES[body.output_format]
+    chosen = file_format(body.output_format, result.model.manifest, field="output_format")
     data = []
     for row, pixels in enumerate(result.images):
-        content = base64.b64encode(encoded_row(result, row, pixels, body.output_format)).decode()
+        content = base64.b64encode(encoded_row(result, row, pixels, chosen)).decode()
         image: dict[str, Any] = {"seed": result.seed(row), "label": result.label(row)}
         if body.response_format == "url":
-            image["url"] = f"data:{media_type};base64,{content}"
+            image["url"] = f"data:image/{chosen};base64,{content}"
         else:
             image["b64_json"] = content
         data.append(image)
     return {
         "created": result.created,
         "data": data,
-        "output_format": body.output_format,
+        "output_format": chosen,
         "size": f"{result.model.manifest.output.width}x{result.model.manifest.output.height}",
         "model": result.model.manifest.reference,
         "precision": result.precision,

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import Response
 
-from runtime.images import ImageFormat, encode_npy, encode_npz, encode_zip, make_grid
+from runtime.images import encode_npy, encode_npz, encode_zip
+from runtime.sequences import FileFormat
 from service.engine import SampleResult
 from service.errors import InvalidRequest
 from service.http_api.negotiation import Answer, Layout
-from service.sample_files import encoded_row
+from service.sample_files import all_in_one, encoded_row, file_format
 
 
 def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
@@ -31,22 +32,25 @@ def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
 
 
 def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
-    """Encode `result`. Arrays are uint8 NHWC; a grid is one image of 1HWC."""
-    images = result.images
-    single = layout == "grid"
-    if single:
-        images = make_grid(images)[np.newaxis]
+    """Encode `result`. Arrays are uint8 NHWC, of sequences NTHWC; a grid is one image or sequence.
+
+    Raises:
+        InvalidRequest: a file format that the model's images cannot take.
+    """
     media_type = answer.media_type
+    chosen = file_format(answer.file_format, result.model.manifest)
+    single = layout == "grid"
+    images = all_in_one(result.images, chosen) if single else result.images
     headers = {"X-Latentd-Model": result.model.manifest.reference, "X-Latentd-Precision": result.precision}
     if result.seeds is not None:
         headers["X-Latentd-Seed"] = str(result.seed(0))
     if media_type == "application/json":
-        content = _json(result, images, answer.image_format, single=single)
+        content = _json(result, images, chosen, single=single)
     elif media_type == "application/zip":
         content = encode_zip(
             (
-                _file_name(result, row, answer.image_format, single=single),
-                encoded_row(result, row, images[row], answer.image_format),
+                _file_name(result, row, chosen, single=single),
+                encoded_row(result, row, images[row], chosen),
             )
             for row in range(len(images))
         )
@@ -64,16 +68,16 @@ def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
         headers["X-Latentd-Dtype"] = "uint8"
         content = images.tobytes()
     else:
-        content = encoded_row(result, 0, images[0], answer.image_format)
+        content = encoded_row(result, 0, images[0], chosen)
     return Response(content, headers=headers, media_type=media_type)
 
 
-def _json(result: SampleResult, images: NDArray[np.uint8], image_format: ImageFormat, *, single: bool) -> bytes:
+def _json(result: SampleResult, images: NDArray[np.uint8], chosen: FileFormat, *, single: bool) -> bytes:
     data = [
         {
             "seed": result.seed(row),
             "label": None if single else result.label(row),
-            "b64_json": base64.b64encode(encoded_row(result, row, pixels, image_format)).decode(),
+            "b64_json": base64.b64encode(encoded_row(result, row, pixels, chosen)).decode(),
         }
         for row, pixels in enumerate(images)
     ]
@@ -88,9 +92,9 @@ def _json(result: SampleResult, images: NDArray[np.uint8], image_format: ImageFo
     ).encode()
 
 
-def _file_name(result: SampleResult, row: int, image_format: ImageFormat, *, single: bool) -> str:
+def _file_name(result: SampleResult, row: int, chosen: FileFormat, *, single: bool) -> str:
     if single:
-        return f"grid.{image_format}"
+        return f"grid.{chosen}"
     seed = f"seed{result.seed(row)}" if result.seeds is not None else f"latent{row}"
     label = result.label(row)
-    return f"{row:06d}_{seed}{'' if label is None else f'_label{label}'}.{image_format}"
+    return f"{row:06d}_{seed}{'' if label is None else f'_label{label}'}.{chosen}"

@@ -52,6 +52,7 @@ def publish_tiny(
     classes: Sequence[str] = DIGITS,
     size: int = 8,
     channels: int = 1,
+    frames: int = 1,
     latent_dim: int = 16,
     variant: int = 0,
     delay: int = 0,
@@ -61,6 +62,7 @@ def publish_tiny(
 
     Args:
         classes: class names; empty makes an unconditional model.
+        frames: above 1 makes a model of sequences.
         variant: other weights, hence other images.
         delay: extra 3×3 convolutions of 128 channels; each costs about 0.08 ms per 8×8 image on one core.
         precisions: `fp32`, and `int8` by static quantization.
@@ -72,6 +74,7 @@ def publish_tiny(
             classes=classes,
             size=size,
             channels=channels,
+            frames=frames,
             latent_dim=latent_dim,
             variant=variant,
             delay=delay,
@@ -87,6 +90,7 @@ def write_tiny(
     classes: Sequence[str] = DIGITS,
     size: int = 8,
     channels: int = 1,
+    frames: int = 1,
     latent_dim: int = 16,
     variant: int = 0,
     delay: int = 0,
@@ -96,7 +100,13 @@ def write_tiny(
     seeds = np.arange(_SELF_TEST_ROWS, dtype=np.uint64)
     labels = labels_from_seeds(seeds, len(classes)) if classes else None
     graph = _graph(
-        classes=len(classes), size=size, channels=channels, latent_dim=latent_dim, variant=variant, delay=delay
+        classes=len(classes),
+        size=size,
+        channels=channels,
+        frames=frames,
+        latent_dim=latent_dim,
+        variant=variant,
+        delay=delay,
     )
     images: dict[Precision, NDArray[np.uint8]] = {}
     for precision in precisions:
@@ -117,7 +127,7 @@ def write_tiny(
             family="tiny",
             latent=Latent(dim=latent_dim),
             classes=list(classes),
-            output=Output(height=size, width=size, channels=3 if channels == 3 else 1),
+            output=Output(height=size, width=size, channels=3 if channels == 3 else 1, frames=frames),
             precisions={
                 precision: PrecisionFile(
                     file=GRAPH_FILES[precision],
@@ -180,8 +190,11 @@ def flip_byte(path: Path, offset: int = -1) -> None:
 
 
 @cache
-def _graph(*, classes: int, size: int, channels: int, latent_dim: int, variant: int, delay: int) -> bytes:
-    """The fp32 graph: latent + class embedding → 1×1 conv → pixels → `delay` more convs → uint8 NHWC."""
+def _graph(*, classes: int, size: int, channels: int, frames: int, latent_dim: int, variant: int, delay: int) -> bytes:
+    """The fp32 graph: latent + class embedding → 1×1 conv → pixels → `delay` more convs → uint8 NHWC.
+
+    The frames of a sequence are channels until the end, where they make an axis of their own: NTHWC.
+    """
     weights = _Weights(np.random.default_rng([variant, classes, size, channels, latent_dim]))
     nodes, inputs = [], [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", latent_dim])]
     code = "latents"
@@ -192,8 +205,9 @@ def _graph(*, classes: int, size: int, channels: int, latent_dim: int, variant: 
             helper.make_node("Add", ["latents", "of_class"], ["code"]),
         ]
         code = "code"
-    area = channels * size * size
-    planes = weights.shape("planes_shape", 0, channels, size, size)
+    depth = frames * channels
+    area = depth * size * size
+    planes = weights.shape("planes_shape", 0, depth, size, size)
     projection = weights.normal("projection", area, latent_dim, 1, 1, fan_in=2 * latent_dim)
     nodes += [
         helper.make_node("Reshape", [code, weights.shape("code_shape", 0, latent_dim, 1, 1)], ["column"]),
@@ -202,7 +216,7 @@ def _graph(*, classes: int, size: int, channels: int, latent_dim: int, variant: 
     ]
     pixels = "pixels"
     if delay:
-        nodes += _busy_work(weights, channels, delay)
+        nodes += _busy_work(weights, depth, delay)
         pixels = "worked"
     nodes += [
         helper.make_node("Tanh", [pixels], ["bounded"]),
@@ -210,9 +224,18 @@ def _graph(*, classes: int, size: int, channels: int, latent_dim: int, variant: 
         helper.make_node("Add", ["scaled", "half_range"], ["levels"]),
         helper.make_node("Round", ["levels"], ["rounded"]),
         helper.make_node("Cast", ["rounded"], ["bytes"], to=TensorProto.UINT8),
-        helper.make_node("Transpose", ["bytes"], ["images"], perm=[0, 2, 3, 1]),
     ]
-    outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", size, size, channels])]
+    shape: list[str | int] = ["batch", size, size, channels]
+    if frames == 1:
+        nodes.append(helper.make_node("Transpose", ["bytes"], ["images"], perm=[0, 2, 3, 1]))
+    else:
+        apart = weights.shape("frames_shape", 0, frames, channels, size, size)
+        nodes += [
+            helper.make_node("Reshape", ["bytes", apart], ["frames"]),
+            helper.make_node("Transpose", ["frames"], ["images"], perm=[0, 1, 3, 4, 2]),
+        ]
+        shape.insert(1, frames)
+    outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights.tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)

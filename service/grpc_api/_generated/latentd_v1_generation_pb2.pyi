@@ -50,6 +50,8 @@ class _FormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Format.ValueTy
     FORMAT_PNG: _Format.ValueType  # 1
     FORMAT_JPEG: _Format.ValueType  # 2
     FORMAT_WEBP: _Format.ValueType  # 3
+    FORMAT_GIF: _Format.ValueType  # 4
+    """An animation, of models that make sequences."""
 
 class Format(_Format, metaclass=_FormatEnumTypeWrapper): ...
 
@@ -57,6 +59,8 @@ FORMAT_RAW: Format.ValueType  # 0
 FORMAT_PNG: Format.ValueType  # 1
 FORMAT_JPEG: Format.ValueType  # 2
 FORMAT_WEBP: Format.ValueType  # 3
+FORMAT_GIF: Format.ValueType  # 4
+"""An animation, of models that make sequences."""
 Global___Format: _TypeAlias = Format  # noqa: Y015
 
 class _Layout:
@@ -205,7 +209,7 @@ class SampleResponse(_message.Message):
     """Seconds since the epoch."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Shape of each image in pixels: H, W, C."""
+        """Shape of each image in pixels: H, W, C; of each sequence: T, H, W, C."""
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
@@ -243,7 +247,9 @@ class Image(_message.Message):
     """Absent where the model has no classes, and for a grid."""
     label_name: _builtins.str
     data: _builtins.bytes
-    """The encoded file, or for FORMAT_RAW the uint8 pixels in H, W, C order."""
+    """The encoded file, or for FORMAT_RAW the uint8 pixels in the order of `shape`. A sequence is an
+    animation in GIF and WebP, and a film strip in PNG and JPEG.
+    """
     def __init__(
         self,
         *,

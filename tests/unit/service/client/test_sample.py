@@ -77,7 +77,7 @@ def test_an_array_holds_every_image_in_order(server: ServerProcess, tmp_path: Pa
 def test_what_is_wrong_is_said_before_the_server_is_asked(tmp_path: Path) -> None:
     result = run("--out", str(tmp_path / "grid.bmp"))
     assert result.exit_code == 2
-    assert "allowed: .png, .jpeg, .webp, .npy" in result.output
+    assert "allowed: .png, .jpeg, .webp, .gif, .npy" in result.output
 
 
 def test_without_a_server_the_command_ends_with_one_line_and_no_file(tmp_path: Path) -> None:

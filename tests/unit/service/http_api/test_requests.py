@@ -33,7 +33,11 @@ async def refusal(client: httpx.AsyncClient, body: Any, path: str = "/v1/samples
         ({"n": True}, "n", "n: got True; allowed: a valid integer"),
         ({"seed": 1e3}, "seed", "seed: got 1000.0; allowed: a valid integer"),
         ({"seeds": [1, "a"]}, "seeds", "seeds: got 'a'; allowed: a valid integer"),
-        ({"format": "bmp"}, "format", "format: got 'bmp'; allowed: 'png', 'jpeg', 'webp', 'npy', 'npz' or 'raw'"),
+        (
+            {"format": "bmp"},
+            "format",
+            "format: got 'bmp'; allowed: 'png', 'jpeg', 'webp', 'gif', 'npy', 'npz' or 'raw'",
+        ),
         ({"layout": "row"}, "layout", "layout: got 'row'; allowed: 'images' or 'grid'"),
         ({"latents": [[1], [1, 2]]}, "latents", "latents: got rows of [1, 2] numbers; allowed: all of latent_dim"),
         ({"latents": [[1e300] * 16], "labels": 0}, "latents[0][0]", "latents[0][0]: got inf; allowed: finite numbers"),
