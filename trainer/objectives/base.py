@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from trainer.config import Config
+from trainer.registry import Registry
 
 
 class ObjectiveConfig(Config, ABC):
@@ -13,10 +14,25 @@ class ObjectiveConfig(Config, ABC):
     kind: str
     """Which objective; see `trainer.objectives.OBJECTIVES`."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether the generator's loss needs logits of real images beside those of its own; systems compute
+        them only then, with the labels of the generated images."""
+        return False
+
     @abstractmethod
-    def generator_loss(self, fake_logits: Tensor) -> Tensor:
-        """What the generator minimizes, given the discriminator's logits of its images."""
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        """What the generator minimizes, given the discriminator's logits of its images.
+
+        Args:
+            fake_logits: float ``[n]``.
+            real_logits: float ``[n]`` without gradients where `compares`, else passed over.
+        """
 
     @abstractmethod
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """What the discriminator minimizes."""
+
+
+OBJECTIVES: Registry[ObjectiveConfig] = Registry("objective")
+"""Filled in `trainer.objectives`; it stands here for the objectives that contain another one."""

@@ -24,7 +24,7 @@ class HingeConfig(ObjectiveConfig):
     kind: Literal["hinge"] = "hinge"
     """Which objective."""
 
-    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """See `hinge_generator`."""
         return hinge_generator(fake_logits)
 

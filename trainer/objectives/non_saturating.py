@@ -24,7 +24,7 @@ class NonSaturatingConfig(ObjectiveConfig):
     kind: Literal["non-saturating"] = "non-saturating"
     """Which objective."""
 
-    def generator_loss(self, fake_logits: Tensor) -> Tensor:
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """See `non_saturating_generator`."""
         return non_saturating_generator(fake_logits)
 

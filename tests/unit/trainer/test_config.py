@@ -68,7 +68,7 @@ def test_later_overrides_win(recipe: Recipe) -> None:
         ("regularizers.r2.gamma=1", "no entry 'r2'; did you mean 'r1'?"),
         ("regularizers.r2={}", "unknown regularizer 'r2'; did you mean 'r1'?"),
         ("objective.kind=hing", "unknown objective 'hing'; did you mean 'hinge'?"),
-        ("objective.kind=xyzw", "unknown objective 'xyzw'. Allowed: hinge, non-saturating"),
+        ("objective.kind=xyzw", "unknown objective 'xyzw'. Allowed: f-divergence, gat, hinge"),
         ("seed", "write path=value"),
         ("seed.x=1", "'x' is below a plain value"),
         ("training=5", "'training' is a section; set one of its fields: training.batch_size"),
