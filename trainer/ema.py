@@ -35,7 +35,8 @@ def update_average(average: nn.Module, current: nn.Module, decay: float) -> None
 
 @torch.no_grad()
 def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, batch: int = 250) -> G:
-    """A copy in eval mode whose batch-norm statistics are the means over freshly generated images.
+    """A copy in eval mode whose batch-norm statistics are the means over freshly generated images (of sequences:
+    frames).
 
     The running statistics kept while training belong to weights that are gone. Draws from a generator of its
     own, so training goes on as if nothing had happened.
@@ -47,7 +48,8 @@ def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, b
         norm.momentum = None  # cumulative mean over all batches
     device = next(result.parameters()).device
     random = torch.Generator().manual_seed(seed)
-    for _ in range(-(-images // batch) if norms else 0):
+    batch = max(8, batch // result.frames)
+    for _ in range(-(-images // (batch * result.frames)) if norms else 0):
         latents = torch.randn(batch, result.latent_dim, generator=random)
         labels = torch.randint(0, classes, (batch,), generator=random)
         result(latents.to(device), labels.to(device))
@@ -56,7 +58,9 @@ def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, b
 
 @torch.no_grad()
 def generate(generator: Generator, latents: Tensor, labels: Tensor, batch: int = 500) -> Tensor:
-    """Images in −1 … 1, float ``[n, C, H, W]`` on the CPU, from latents and labels on the CPU."""
+    """Images in −1 … 1, float ``[n, C, H, W]`` on the CPU, from latents and labels on the CPU; sequences are
+    ``[n, T, C, H, W]``."""
     device = next(generator.parameters()).device
+    batch = max(8, batch // generator.frames)
     chunks = zip(torch.split(latents, batch), torch.split(labels, batch), strict=True)
     return torch.cat([generator(z.to(device), y.to(device)).float().cpu() for z, y in chunks])

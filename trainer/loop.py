@@ -43,7 +43,7 @@ class Loop:
             RunError: the checkpoint is damaged, or was made from other images.
         """
         self._recipe, self._data, self._system, self._run, self._fabric = recipe, data, system, run, fabric
-        self._images = torch.from_numpy(data.train.images).permute(0, 3, 1, 2).contiguous().to(fabric.device)
+        self._images = torch.from_numpy(data.train.images).movedim(-1, -3).contiguous().to(fabric.device)
         self._labels = torch.from_numpy(data.train.labels).to(fabric.device)
         self._order = DataOrder(len(data.train), recipe.seed)
         self._fingerprint = data.fingerprint()

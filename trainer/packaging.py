@@ -66,6 +66,11 @@ class Trained:
     position: Position
     checkpoint: Path
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes that the generator can be asked for."""
+        return self.data.train.class_names if self.generator.conditional else ()
+
 
 @dataclass
 class _Staged:
@@ -101,7 +106,7 @@ def publish(trained: Trained, store: DirectoryStore, name: str, say: Callable[[s
 def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
     """Write and check every graph, and compare it with its reference."""
     config = trained.recipe.export
-    graph = ExportGraph(trained.generator, conditional=bool(trained.data.train.class_names))
+    graph = ExportGraph(trained.generator, conditional=bool(trained.class_names))
     fp32 = staged.folder / graph_file("fp32")
     export_fp32(graph, fp32)
     if "int8" in config.precisions:
@@ -134,9 +139,7 @@ def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphS
     """Fill `staged.evaluation`: fp32 under the measures' plain names, others as ``<precision>.<measure>``."""
     evaluator = Evaluator(trained.recipe.evaluation, trained.data)
     for precision, session in sessions.items():
-        samples = draw_samples(
-            trained.recipe.evaluation, trained.data.train.class_names, trained.generator.latent_dim, session
-        )
+        samples = draw_samples(trained.recipe.evaluation, trained.class_names, trained.generator.latent_dim, session)
         prefix = "" if precision == "fp32" else f"{precision}."
         for measure, result in evaluator.measure(samples).items():
             staged.evaluation[prefix + measure] = result
@@ -150,10 +153,10 @@ def _write_evidence(trained: Trained, staged: _Staged, sessions: dict[Precision,
         f"images_{precision}": session(latents, labels) for precision, session in sessions.items()
     }
     recorded["seeds"] = np.arange(SELF_TEST_SEED, SELF_TEST_SEED + _SELF_TEST_IMAGES, dtype=np.uint64)
-    if trained.data.train.class_names:
+    if trained.class_names:
         recorded["labels"] = labels
     (staged.folder / "expected.npz").write_bytes(encode_npz(recorded))
-    seeds, rows = grid_seeds(trained.data.train.spec.classes)
+    seeds, rows = grid_seeds(trained.data.train.spec.classes, frames=trained.generator.frames)
     grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
     (staged.folder / "samples.png").write_bytes(encode_grid(grid))
     (staged.folder / "metrics.json").write_text(metrics_json(staged.evaluation, staged.parity, trained.position))
@@ -176,8 +179,10 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
         created=created,
         family=recipe.family,
         latent=Latent(dim=trained.generator.latent_dim),
-        classes=list(data.train.class_names),
-        output=Output(height=spec.height, width=spec.width, channels=3 if spec.channels == 3 else 1),
+        classes=list(trained.class_names),
+        output=Output(
+            height=spec.height, width=spec.width, channels=3 if spec.channels == 3 else 1, frames=spec.frames
+        ),
         precisions=precisions,
         files={file: describe_file(staged.folder / file) for file in others},
         self_test=SelfTest(

@@ -11,12 +11,14 @@ from trainer.errors import DataError
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What networks are built for: size in pixels, channels (1 or 3), number of classes (1: unlabelled)."""
+    """What networks are built for: size in pixels, channels (1 or 3), number of classes (1: unlabelled), and
+    frames, above 1 for sequences."""
 
     height: int
     width: int
     channels: int
     classes: int
+    frames: int = 1
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class LabelledImages:
     """Images and their classes.
 
     Attributes:
-        images: uint8 ``[n, H, W, C]``, C 1 (grey) or 3 (RGB).
+        images: uint8 ``[n, H, W, C]``, C 1 (grey) or 3 (RGB); sequences are ``[n, T, H, W, C]``.
         labels: int64 ``[n]``, indices into `class_names`; zeros where there are no classes.
         class_names: empty for unlabelled images.
     """
@@ -39,12 +41,16 @@ class LabelledImages:
     @property
     def spec(self) -> ImageSpec:
         """The size of these images."""
-        _, height, width, channels = self.images.shape
-        return ImageSpec(height, width, channels, max(1, len(self.class_names)))
+        _, *frames, height, width, channels = self.images.shape
+        return ImageSpec(height, width, channels, max(1, len(self.class_names)), *frames)
 
     def subset(self, indices: NDArray[np.int64]) -> "LabelledImages":
         """The images at `indices`, in that order."""
         return LabelledImages(self.images[indices], self.labels[indices], self.class_names)
+
+    def unlabelled(self) -> "LabelledImages":
+        """The same images without classes."""
+        return LabelledImages(self.images, np.zeros_like(self.labels), ())
 
     def at_most(self, n: int) -> "LabelledImages":
         """All images, or `n` of them drawn evenly spaced, so that a sorted set keeps its class shares."""

@@ -58,16 +58,18 @@ class Evaluator:
         self._judge = ImageClassifier(self._real) if data.train.spec.classes > 1 else None
 
     def measure(self, samples: LabelledImages) -> dict[str, Measurement]:
-        """Every measure that the data allows, by name; unlabelled data allows no accuracy."""
-        held_out = self._data.held_out
+        """Every measure that data and samples allow, by name; without labels there is no accuracy."""
+        held_out, real = self._data.held_out, self._real
+        if not samples.class_names:  # of a generator that takes no labels
+            held_out, real = held_out.unlabelled(), real.unlabelled()
         values: dict[str, tuple[float | None, float | None]] = {
             "smallest_class_variety": (
-                smallest_class_variety(samples, self._real),
-                smallest_class_variety(held_out, self._real),
+                smallest_class_variety(samples, real),
+                smallest_class_variety(held_out, real),
             ),
             "nearest_training_ratio": (nearest_training_ratio(samples, self._data), 1.0),
         }
-        if self._judge is not None:
+        if self._judge is not None and samples.class_names:
             real_accuracy = self._judge.accuracy(held_out)
             values["label_accuracy"] = (label_accuracy(samples, self._judge), real_accuracy)
             values["synthetic_to_real_accuracy"] = (
@@ -75,7 +77,7 @@ class Evaluator:
                 real_accuracy,
             )
         return {
-            name: Measurement(value=value, samples=len(samples), real=real)
-            for name, (value, real) in sorted(values.items())
+            name: Measurement(value=value, samples=len(samples), real=of_real)
+            for name, (value, of_real) in sorted(values.items())
             if value is not None
         }

@@ -13,9 +13,13 @@ class Generator(nn.Module, ABC):
 
     Attributes:
         latent_dim: numbers per latent, standard normal.
+        frames: above 1 for sequences, ``[n, T, C, H, W]``.
+        conditional: whether labels change the images; if not, the package has no classes.
     """
 
     latent_dim: int
+    frames: int = 1
+    conditional: bool = True
 
     @abstractmethod
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:

@@ -1,16 +1,23 @@
-"""A generator against a discriminator: one update of each per batch."""
+"""A generator against a discriminator: one update of each per batch, or one of the generator per several."""
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.ema import update_average, with_statistics
 from trainer.networks.base import Generator
+from trainer.regularizers.base import Game, Player, Shown
 from trainer.systems.base import Ingredients, Metrics, SystemConfig
+
+Network = Callable[[Tensor, Tensor], Tensor]
+"""A network of two inputs, wrapped by Fabric or bare."""
 
 
 class AdversarialConfig(SystemConfig):
@@ -19,19 +26,34 @@ class AdversarialConfig(SystemConfig):
     kind: Literal["adversarial"] = "adversarial"
     """Which system."""
 
+    discriminator_steps: int = Field(default=1, ge=1, le=100)
+    """Updates of the discriminator, each on a batch of its own, per update of the generator."""
+
+    packing: int = Field(default=1, ge=1, le=16)
+    """Images the discriminator sees at once, stacked along the channels (Lin et al. 2018, "PacGAN", section 3):
+    it notices when they are too much alike. Packs are filled class by class where there are classes."""
+
     def build(self, ingredients: Ingredients, spec: ImageSpec, fabric: Fabric) -> "AdversarialSystem":
         """See `SystemConfig.build`."""
-        return AdversarialSystem(ingredients, spec, fabric)
+        return AdversarialSystem(self, ingredients, spec, fabric)
 
 
 class AdversarialSystem:
-    """Any generator, discriminator, objective and regularizers a recipe names. See `trainer.systems.base`."""
+    """Any generator, discriminator, objective and regularizers a recipe names. See `trainer.systems.base`.
 
-    def __init__(self, recipe: Ingredients, spec: ImageSpec, fabric: Fabric) -> None:
-        self._recipe, self._spec, self._fabric = recipe, spec, fabric
-        self._modules: dict[str, nn.Module] = {
+    Generated images take the labels of the batch: the discriminator then cannot tell the two sides apart by how
+    often a label occurs, and pairs, lines and packs of both sides agree in their labels.
+    """
+
+    def __init__(self, config: AdversarialConfig, recipe: Ingredients, spec: ImageSpec, fabric: Fabric) -> None:
+        self._config, self._recipe, self._spec, self._fabric = config, recipe, spec, fabric
+        packed = replace(spec, channels=spec.channels * config.packing)
+        discriminator = recipe.discriminator.build(packed)
+        for regularizer in recipe.regularizers.values():
+            regularizer.prepare(discriminator)
+        self._modules: dict[Player, nn.Module] = {
             "generator": _channels_last(recipe.generator.build(spec)),
-            "discriminator": _channels_last(recipe.discriminator.build(spec)),
+            "discriminator": _channels_last(discriminator),
         }
         self._optimizers = {
             name: config.build(self._modules[name].parameters()) for name, config in self._optimizer_configs()
@@ -43,12 +65,20 @@ class AdversarialSystem:
         self._latent_dim = self._average.latent_dim
 
     def step(self, images: Tensor, labels: Tensor, step: int, rate: float) -> Metrics:
-        """See `System.step`: the discriminator first, then the generator, then its average."""
+        """See `System.step`: the discriminator; then, unless more of its updates are due, the generator."""
         for name, config in self._optimizer_configs():
             config.set_rate(self._optimizers[name], rate)
+        if self._spec.classes == 1:
+            labels = torch.zeros_like(labels)
+        elif self._config.packing > 1:
+            labels, order = labels.sort(stable=True)
+            images = images[order]
         real = images.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
-        metrics = self._discriminator_step(real, labels, step) | self._generator_step(len(real))
-        update_average(self._average, self._modules["generator"], self._recipe.ema.decay_at(step))
+        metrics = self._discriminator_step(real, labels, step)
+        if (step + 1) % self._config.discriminator_steps == 0:
+            metrics |= self._generator_step(real, labels)
+            taken = step // self._config.discriminator_steps
+            update_average(self._average, self._modules["generator"], self._recipe.ema.decay_at(taken))
         return metrics
 
     def averaged_generator(self, statistics_images: int) -> Generator:
@@ -73,40 +103,86 @@ class AdversarialSystem:
 
     def _discriminator_step(self, real: Tensor, labels: Tensor, step: int) -> Metrics:
         with torch.no_grad():
-            fake, fake_labels = self._generate(len(real))
-        logits = self._discriminator(
-            torch.cat([self._augment(real), self._augment(fake)]), torch.cat([labels, fake_labels])
-        )
-        real_logits, fake_logits = logits.chunk(2)
+            fake = self._generate(self._generator, labels)
+        packed_real, packed_labels = self._pack(real, labels)
+        packed_fake, _ = self._pack(fake, labels)
+        real_logits, fake_logits = self._compare(self._discriminator, real, fake, labels)
         loss = self._recipe.objective.discriminator_loss(real_logits, fake_logits)
         metrics = {
             "loss_discriminator": loss,
             "logit_real": real_logits.mean(),
             "logit_fake": fake_logits.mean(),
         }
+        # The bare module: second derivatives in bf16 are too coarse.
+        bare = self._modules["discriminator"]
+        shown = Shown(lambda images: bare(images, packed_labels), packed_real, packed_fake, step)
         for kind, regularizer in self._recipe.regularizers.items():
-            if regularizer.due(step):
-                # The bare module: second derivatives in bf16 are too coarse.
-                penalty = regularizer.discriminator_penalty(
-                    lambda images: self._modules["discriminator"](images, labels), real
-                )
+            penalty = regularizer.discriminator_penalty(shown)
+            if penalty is not None:
                 loss = loss + penalty
-                metrics[f"penalty_{kind}"] = penalty / regularizer.every
+                metrics[f"penalty_{kind}"] = penalty
+        loss, more = self._with_penalties("discriminator", loss, real, labels)
         self._update(self._discriminator_optimizer, loss)
-        return {name: value.detach() for name, value in metrics.items()}
+        for regularizer in self._recipe.regularizers.values():
+            regularizer.after_step(bare)
+        return {name: value.detach() for name, value in (metrics | more).items()}
 
-    def _generator_step(self, n: int) -> Metrics:
+    def _generator_step(self, real: Tensor, labels: Tensor) -> Metrics:
         self._modules["discriminator"].requires_grad_(False)
-        fake, labels = self._generate(n)
-        loss = self._recipe.objective.generator_loss(self._discriminator(self._augment(fake), labels))
-        self._update(self._generator_optimizer, loss)
+        fake = self._generate(self._generator, labels)
+        loss = self._generator_loss(self._discriminator, real, fake, labels)
+        metrics = {"loss_generator": loss.detach()}
         self._modules["discriminator"].requires_grad_(True)
-        return {"loss_generator": loss.detach()}
+        loss, more = self._with_penalties("generator", loss, real, labels)
+        self._update(self._generator_optimizer, loss)
+        return metrics | {name: value.detach() for name, value in more.items()}
 
-    def _generate(self, n: int) -> tuple[Tensor, Tensor]:
-        latents = torch.randn(n, self._latent_dim, device=self._fabric.device)
-        labels = torch.randint(0, self._spec.classes, (n,), device=self._fabric.device)
-        return self._generator(latents, labels), labels
+    def _with_penalties(self, player: Player, loss: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Metrics]:
+        """`loss` with the terms that either player may have, and those terms."""
+        terms: Metrics = {}
+        for kind, regularizer in self._recipe.regularizers.items():
+            penalty = regularizer.weight_penalty(player, self._modules[player])
+            if penalty is not None:
+                terms[f"penalty_{player}_{kind}"] = penalty
+            if regularizer.plays:
+                terms[f"penalty_{player}_{kind}"] = regularizer.game_penalty(self._game(real, labels))
+        return sum(terms.values(), loss), terms
+
+    def _game(self, real: Tensor, labels: Tensor) -> Game:
+        """Both losses on fresh images, in fp32 and with the graphs of both networks."""
+        generator, discriminator = self._modules["generator"], self._modules["discriminator"]
+        fake = self._generate(generator, labels)
+        return Game(
+            self._generator_loss(discriminator, real, fake, labels),
+            self._recipe.objective.discriminator_loss(*self._compare(discriminator, real, fake, labels)),
+            list(generator.parameters()),
+            list(discriminator.parameters()),
+        )
+
+    def _generator_loss(self, judge: Network, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+        if self._recipe.objective.compares:
+            real_logits, fake_logits = self._compare(judge, real, fake, labels)
+            return self._recipe.objective.generator_loss(fake_logits, real_logits)
+        return self._recipe.objective.generator_loss(judge(*self._pack(self._augment(fake), labels)))
+
+    def _compare(self, judge: Network, real: Tensor, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of real and of generated images, from one pass."""
+        packed_real, packed_labels = self._pack(self._augment(real), labels)
+        packed_fake, _ = self._pack(self._augment(fake), labels)
+        logits = judge(torch.cat([packed_real, packed_fake]), packed_labels.repeat(2))
+        real_logits, fake_logits = logits.chunk(2)
+        return real_logits, fake_logits
+
+    def _generate(self, generator: Network, labels: Tensor) -> Tensor:
+        return generator(torch.randn(len(labels), self._latent_dim, device=self._fabric.device), labels)
+
+    def _pack(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Neighbours stacked along the channels, with the label of the first; what fills no pack is left out."""
+        size = self._config.packing
+        if size == 1:
+            return images, labels
+        full = len(images) // size * size
+        return images[:full].unflatten(0, (-1, size)).flatten(1, 2), labels[:full:size]
 
     def _augment(self, images: Tensor) -> Tensor:
         for augmentation in self._recipe.augmentations.values():
@@ -118,11 +194,11 @@ class AdversarialSystem:
         self._fabric.backward(loss)
         optimizer.step()
 
-    def _set_up(self, name: str) -> tuple[Any, Any]:
+    def _set_up(self, name: Player) -> tuple[Any, Any]:
         module, optimizer = self._fabric.setup(self._modules[name], self._optimizers[name])
         return module, optimizer
 
-    def _optimizer_configs(self) -> list[tuple[str, Any]]:
+    def _optimizer_configs(self) -> list[tuple[Player, Any]]:
         return [
             ("generator", self._recipe.generator_optimizer),
             ("discriminator", self._recipe.discriminator_optimizer),

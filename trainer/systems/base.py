@@ -54,7 +54,7 @@ class System(Protocol):
         """One update of every network.
 
         Args:
-            images: uint8 ``[n, C, H, W]`` on the system's device.
+            images: uint8 ``[n, C, H, W]`` on the system's device; sequences are ``[n, T, C, H, W]``.
             labels: int64 ``[n]``.
             step: number of steps taken before this one.
             rate: factor of every learning rate, 0 … 1.
