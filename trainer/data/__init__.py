@@ -11,6 +11,7 @@ from trainer.data.digits import NAME, read_digits
 from trainer.data.folder import read_folder
 from trainer.data.idx import is_idx_folder, read_idx_folder
 from trainer.data.images import DataSplit, ImageSpec, LabelledImages, stratified_split
+from trainer.data.moving_digits import MovingDigitsConfig, moving_digits
 from trainer.errors import DataError
 
 __all__ = ["DataConfig", "DataSplit", "ImageSpec", "LabelledImages", "open_data"]
@@ -33,13 +34,21 @@ class DataConfig(Config):
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split, apart from the training seed, so that runs are judged on the same images."""
 
+    moving: MovingDigitsConfig | None = None
+    """Sequences composed from the images; null: the images themselves."""
+
 
 def open_data(config: DataConfig) -> DataSplit:
-    """Read the images `config` names and keep a part apart.
+    """Read the images `config` names, keep a part apart, and set them in motion where that is asked for.
 
     Raises:
         DataError: in one sentence, with the path and what is allowed.
     """
+    split = _open_stills(config)
+    return split if config.moving is None else moving_digits(split, config.moving)
+
+
+def _open_stills(config: DataConfig) -> DataSplit:
     if config.path is None:
         split = stratified_split(NAME, read_digits(), config.held_out, config.split_seed)
         return _resized(split, config.size)
