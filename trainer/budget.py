@@ -1,8 +1,9 @@
-"""How long a run goes on: a number of images, a time, or whichever ends first."""
+"""How long a run goes on: a number of images, a time, or whichever ends first; a quality may end it earlier."""
 
 from pydantic import Field, model_validator
 
 from trainer.config import Config
+from trainer.quality import QualityTarget
 
 
 class BudgetConfig(Config):
@@ -13,6 +14,9 @@ class BudgetConfig(Config):
 
     max_minutes: float | None = Field(default=None, gt=0)
     """Minutes spent training, over all resumes; null: no such limit."""
+
+    target: QualityTarget | None = None
+    """A quality that ends the run once it is reached, e.g. ``{metric: frechet_ratio, value: 20}``; null: none."""
 
     @model_validator(mode="after")
     def _limited(self) -> "BudgetConfig":

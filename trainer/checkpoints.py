@@ -9,8 +9,10 @@ import torch
 from lightning_fabric import Fabric
 
 from runtime.atomic import write_atomic
+from trainer.alarm import AlarmState
 from trainer.data.order import OrderState
 from trainer.errors import RunError
+from trainer.quality import QualityState
 
 
 class Position(TypedDict):
@@ -29,6 +31,8 @@ class Checkpoint(TypedDict):
     order: OrderState
     random: dict[str, torch.Tensor]
     data_fingerprint: str
+    alarm: AlarmState
+    quality: QualityState
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -46,7 +50,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["position"]["images"]
+        checkpoint["position"]["images"], checkpoint["alarm"]["alarms"], checkpoint["quality"]["reached"]
     except (
         OSError,
         EOFError,

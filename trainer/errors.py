@@ -7,6 +7,7 @@
        ├─ ConfigError     a recipe, a `--set`, or a field's value
        ├─ DataError       images that are missing, unreadable or do not fit together
        ├─ RunError        a run folder that cannot be used or resumed
+       ├─ CollapseError   a run that collapsed more often than it may
        └─ ExportError     a graph that does not load, run or agree with its reference
 """
 
@@ -25,6 +26,10 @@ class DataError(TrainerError):
 
 class RunError(TrainerError):
     """The run folder belongs to another run, or its checkpoint cannot be read."""
+
+
+class CollapseError(TrainerError):
+    """The generator or a loss went wrong again after the run had been rolled back once."""
 
 
 class ExportError(TrainerError):

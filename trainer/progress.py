@@ -38,6 +38,10 @@ class ProgressBar:
         self._bar.set_description_str(f"{images:,} images, {rate:,.0f} images/s, {left} left", refresh=False)
         self._bar.refresh()
 
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.write(text, file=sys.stderr)
+
 
 @contextmanager
 def progress_bar() -> Iterator[ProgressBar]:

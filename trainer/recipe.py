@@ -1,10 +1,11 @@
 """A recipe: everything that decides what is trained, and on what."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from trainer.alarm import AlarmConfig
 from trainer.augmentations import AUGMENTATIONS, AugmentationConfig
 from trainer.budget import BudgetConfig
 from trainer.config import Config, parse
@@ -16,6 +17,7 @@ from trainer.export import ExportConfig
 from trainer.networks import DISCRIMINATORS, GENERATORS, DiscriminatorConfig, GeneratorConfig
 from trainer.objectives import OBJECTIVES, ObjectiveConfig
 from trainer.optimizers import OPTIMIZERS, AdamConfig, LearningRateConfig, OptimizerConfig
+from trainer.quality import QualityConfig
 from trainer.recipes import recipe_text
 from trainer.regularizers import REGULARIZERS, RegularizerConfig
 from trainer.systems import SYSTEMS, AdversarialConfig, SystemConfig
@@ -35,6 +37,9 @@ class TrainingConfig(Config):
 
     checkpoint_seconds: float = Field(default=20.0, ge=0)
     """Least time between two checkpoints; 0 writes one at every line of `metrics.jsonl`."""
+
+    keep: Literal["last", "best"] = "last"
+    """What is packaged: the last state, or the one with the best `quality.metric` on the way."""
 
 
 class PackageConfig(Config):
@@ -103,6 +108,12 @@ class Recipe(Config):
 
     budget: BudgetConfig
     """When to stop."""
+
+    alarm: AlarmConfig = AlarmConfig()
+    """When a run counts as collapsed, and what follows."""
+
+    quality: QualityConfig = QualityConfig()
+    """How quality is measured on the way, for `training.keep` and `budget.target`."""
 
     device: DeviceConfig = DeviceConfig()
     """Where to compute, and in which precision."""

@@ -5,6 +5,10 @@
     config.yaml     resolved recipe
     metrics.jsonl   one line per interval: images, seconds, images_per_second, losses, …
     checkpoint.pt   the latest state, see `trainer.checkpoints`
+    healthy.pt      the latest state in which samples were found healthy, see `trainer.alarm`
+    best.pt         the state of the best quality so far, where the recipe keeps it
+    alarms.jsonl    one line per alarm: what was seen, where the run went back to
+    tensorboard/    the metrics and grids as TensorBoard events
     samples/        grids with fixed seeds, one row per class, named by images seen
     result.json     written last: the published package
 """
@@ -43,6 +47,10 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint.pt"
+        self.healthy = path / "healthy.pt"
+        self.best = path / "best.pt"
+        self.alarms = path / "alarms.jsonl"
+        self.tensorboard = path / "tensorboard"
         self.samples = path / "samples"
         self.result = path / "result.json"
 
@@ -85,6 +93,17 @@ class RunFolder:
         """Append one line to `metrics.jsonl`."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+    def log_alarm(self, line: dict[str, Any]) -> None:
+        """Append one line to `alarms.jsonl`."""
+        with self.alarms.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def read_alarms(self) -> list[dict[str, Any]]:
+        """Every line of `alarms.jsonl`."""
+        if not self.alarms.exists():
+            return []
+        return [json.loads(line) for line in self.alarms.read_text(encoding="utf-8").splitlines()]
 
     def forget_after(self, images: int) -> None:
         """Drop lines and grids of steps that are about to be taken again."""

@@ -97,8 +97,13 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
         f"trained on {loop.position['images']:,} images in {seconds:.1f} s "
         f"({loop.position['images'] / seconds:,.0f} images/s)"
     )
+    if loop.target_reached:
+        say("budget.target is reached")
+    checkpoint, position = loop.settle()
+    if position["images"] != loop.position["images"]:
+        say(f"the best state is that of {position['images']:,} images")
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
-    trained = Trained(request.recipe, recipe, data, generator, loop.position, run.checkpoint)
+    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint)
     package = publish(trained, store, request.package_name, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
     say(evaluation_table(package.manifest.evaluation))

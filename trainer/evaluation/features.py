@@ -1,0 +1,35 @@
+"""Images to points in which distances mean something: principal components, or a classifier's hidden layer."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.evaluation.distances import as_points
+
+_FIT_ON = 10_000
+
+
+class Features(Protocol):
+    """A fixed map from images to features."""
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 ``[n, …]`` to float32 ``[n, d]``."""
+        ...
+
+
+class PcaFeatures:
+    """Principal components of the pixels, fitted on real images; needs no labels, no training, any shape."""
+
+    def __init__(self, images: NDArray[np.uint8], components: int = 64) -> None:
+        """Fit on at most 10,000 of `images`, uint8 ``[n, …]``, evenly spaced."""
+        from sklearn.decomposition import PCA
+
+        chosen = images[np.linspace(0, len(images) - 1, min(_FIT_ON, len(images))).astype(np.int64)]
+        points = as_points(chosen)
+        self._pca = PCA(min(components, *points.shape), random_state=0, svd_solver="auto").fit(points)
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See `Features`."""
+        projected: NDArray[np.float32] = self._pca.transform(as_points(images)).astype(np.float32)
+        return projected
