@@ -4,13 +4,12 @@ converge?", eq. 9)."""
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from trainer.regularizers.base import Critic, RegularizerConfig
+from trainer.regularizers.base import AnnealedRegularizerConfig, Shown
 
 
-def r1_discriminator(logits: Tensor, images: Tensor) -> Tensor:
+def squared_gradients(logits: Tensor, images: Tensor) -> Tensor:
     """mean ‖∂D/∂x‖², squared gradients summed over each image's pixels; the paper's γ/2 is the caller's.
 
     Args:
@@ -21,16 +20,15 @@ def r1_discriminator(logits: Tensor, images: Tensor) -> Tensor:
     return gradients.square().flatten(1).sum(1).mean()
 
 
-class R1Config(RegularizerConfig):
+class R1Config(AnnealedRegularizerConfig):
     """Keeps the discriminator flat around the data, which makes the game converge."""
 
     kind: Literal["r1"] = "r1"
     """Which regularizer."""
 
-    gamma: float = Field(default=1.0, ge=0)
-    """Weight γ; the term is γ/2 · mean ‖∂D/∂x‖² for images in −1 … 1."""
-
-    def discriminator_penalty(self, critic: Critic, real: Tensor) -> Tensor:
-        """γ/2 · `every` · `r1_discriminator` at `real`."""
-        images = real.detach().requires_grad_()
-        return (self.gamma / 2 * self.every) * r1_discriminator(critic(images), images)
+    def discriminator_penalty(self, shown: Shown) -> Tensor | None:
+        """γ/2 · `every` · `squared_gradients` at the real images."""
+        if not self.due(shown.step):
+            return None
+        images = shown.real.detach().requires_grad_()
+        return self.weight_at(shown.step) * squared_gradients(shown.critic(images), images)

@@ -182,7 +182,7 @@ class AdversarialSystem:
         if size == 1:
             return images, labels
         full = len(images) // size * size
-        return images[:full].unflatten(0, (-1, size)).flatten(1, 2), labels[:full:size]
+        return images[:full].reshape(full // size, -1, *images.shape[2:]), labels[:full:size]
 
     def _augment(self, images: Tensor) -> Tensor:
         for augmentation in self._recipe.augmentations.values():

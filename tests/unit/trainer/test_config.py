@@ -65,8 +65,8 @@ def test_later_overrides_win(recipe: Recipe) -> None:
     [
         ("generatr.width=8", "no field 'generatr'; did you mean 'generator'?"),
         ("generator.widht=8", "no field 'widht'; did you mean 'width'?"),
-        ("regularizers.r2.gamma=1", "no entry 'r2'; did you mean 'r1'?"),
-        ("regularizers.r2={}", "unknown regularizer 'r2'; did you mean 'r1'?"),
+        ("regularizers.r3.gamma=1", "no entry 'r3'; did you mean 'r1'?"),
+        ("regularizers.l3={}", "unknown regularizer 'l3'; did you mean 'l2'?"),
         ("objective.kind=hing", "unknown objective 'hing'; did you mean 'hinge'?"),
         ("objective.kind=xyzw", "unknown objective 'xyzw'. Allowed: f-divergence, gat, hinge"),
         ("seed", "write path=value"),
