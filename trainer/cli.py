@@ -31,7 +31,9 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 )
 @click.argument("recipe")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_recipes, help="List recipes.")
-@click.option("--run", "run", type=click.Path(path_type=Path), required=True, help="Folder of this run; created.")
+@click.option("--run", "run", type=click.Path(path_type=Path), help="Folder of this run; created.  [required]")
+@click.option("--show", is_flag=True, help="Print the resolved recipe, with what each field means, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print shapes, parameters, memory and time after a few steps, and stop.")
 @click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True,
     help="Folder to publish the package in.",
@@ -51,7 +53,9 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 @click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where to train. Default: auto.")
 def train(  # noqa: PLR0917 - click passes one argument per option
     recipe: str,
-    run: Path,
+    run: Path | None,
+    show: bool,
+    dry_run: bool,
     store: Path,
     data: Path | None,
     name: str | None,
@@ -72,8 +76,11 @@ def train(  # noqa: PLR0917 - click passes one argument per option
         recipe_text(recipe)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    if run is None and not (show or dry_run):
+        raise click.UsageError("Missing option '--run'.")
     from trainer.errors import TrainerError
-    from trainer.training import TrainRequest, train
+    from trainer.show import annotated_yaml
+    from trainer.training import TrainRequest, rehearse, resolve, train
 
     options = {
         "budget.max_minutes": max_minutes,
@@ -85,9 +92,12 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     # The recipe's licence and purpose are those of a model of its own data.
     images = () if data is None else (f"data.path={json.dumps(str(data.resolve()))}", "package={}")
     command = shlex.join(["latentd", *sys.argv[1:]])
-    request = TrainRequest(recipe, run, store, (*images, *overrides, *chosen), name, command)
+    settings = (*images, *overrides, *chosen)
     try:
-        outcome = train(request, click.echo)
+        if run is None or show or dry_run:
+            click.echo(annotated_yaml(resolve(recipe, settings)) if show else rehearse(recipe, settings), nl=not show)
+            return
+        outcome = train(TrainRequest(recipe, run, store, settings, name, command), click.echo)
     except (TrainerError, PackageError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:  # a folder that may not be written, a full disk

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_fabric import Fabric
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.errors import PackageError
@@ -11,8 +12,9 @@ from runtime.manifest import ModelName
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from trainer.config import apply_overrides
-from trainer.data import open_data
+from trainer.data import DataSplit, open_data
 from trainer.device import describe, make_fabric
+from trainer.dry_run import dry_run
 from trainer.errors import ConfigError, RunError
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
@@ -55,13 +57,36 @@ class TrainOutcome:
     exit_code: int
 
 
+def resolve(recipe: str, overrides: tuple[str, ...]) -> Recipe:
+    """The recipe of that name with ``path=value`` overrides applied in order.
+
+    Raises:
+        ConfigError: see `apply_overrides`.
+    """
+    return apply_overrides(load_recipe(recipe), overrides)
+
+
+def rehearse(name: str, overrides: tuple[str, ...]) -> str:
+    """What a run would be, in words; nothing is written.
+
+    Raises:
+        TrainerError: as `train` would.
+    """
+    recipe = resolve(name, overrides)
+    data = open_data(recipe.data)
+    fabric = make_fabric(recipe.device, data.train.spec)
+    fabric.seed_everything(recipe.seed, verbose=False)
+    system = recipe.system.build(recipe, data.train.spec, fabric)
+    return f"{_describe_data(name, recipe, data, fabric)}\n{dry_run(recipe, data, system, fabric)}"
+
+
 def train(request: TrainRequest, say: Say) -> TrainOutcome:
     """Train, or go on training, and publish; a finished run is not trained again.
 
     Raises:
         TrainerError: anything the user can mend, in one sentence.
     """
-    recipe = apply_overrides(load_recipe(request.recipe), request.overrides)
+    recipe = resolve(request.recipe, request.overrides)
     _check_name(request.package_name)
     run, store = RunFolder(request.run), DirectoryStore(request.store)
     with run.locked():
@@ -79,12 +104,7 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     fabric.seed_everything(recipe.seed, verbose=False)
     system = recipe.system.build(recipe, data.train.spec, fabric)
     loop = Loop(recipe, data, system, run, fabric)
-    spec = data.train.spec
-    say(
-        f"{request.recipe}: {len(data.train):,} images {spec.height}×{spec.width}×{spec.channels} of {data.source}, "
-        f"{len(data.train.class_names) or 'no'} classes, {len(data.held_out):,} held out; "
-        f"{describe(recipe.device, fabric)}"
-    )
+    say(_describe_data(request.recipe, recipe, data, fabric))
     if loop.position["images"]:
         say(f"resuming {run.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
@@ -109,6 +129,15 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     say(evaluation_table(package.manifest.evaluation))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
     return TrainOutcome(package, 0)
+
+
+def _describe_data(name: str, recipe: Recipe, data: DataSplit, fabric: Fabric) -> str:
+    spec = data.train.spec
+    return (
+        f"{name}: {len(data.train):,} images {spec.height}×{spec.width}×{spec.channels} of {data.source}, "
+        f"{len(data.train.class_names) or 'no'} classes, {len(data.held_out):,} held out; "
+        f"{describe(recipe.device, fabric)}"
+    )
 
 
 def _check_name(name: str) -> None:

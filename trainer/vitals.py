@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from runtime.latents import latents_from_seeds
 from trainer.data.images import LabelledImages
 from trainer.ema import generate
-from trainer.evaluation.distances import as_points, mean_pairwise_distance
+from trainer.evaluation.distances import affordable, as_points, mean_pairwise_distance
 from trainer.grids import to_uint8
 from trainer.networks.base import Generator
 
@@ -32,7 +32,8 @@ class VitalSigns:
     """The real side, computed once; every measure is a ratio to it, so 1 is "as the training images"."""
 
     def __init__(self, real: LabelledImages, samples: int) -> None:
-        shuffled = real.subset(np.random.default_rng(0).permutation(len(real))[:_REAL_IMAGES])
+        order = np.random.default_rng(0).permutation(len(real))
+        shuffled = real.subset(order[: affordable(real.images, _REAL_IMAGES)])
         self._real, self._samples = shuffled, samples
         self._classifier = _fit_classifier(self._real) if real.class_names else None
         # Of as many real images as samples: the entropy of a few draws from many classes is biased.

@@ -15,6 +15,11 @@ def as_points(images: NDArray[np.uint8]) -> Points:
     return images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float32) / np.float32(255)
 
 
+def affordable(images: NDArray[np.uint8], most: int) -> int:
+    """How many of `images`, at most `most`, are 200 MB as points; never fewer than 100."""
+    return min(most, max(100, 50_000_000 // math.prod(images.shape[1:])))
+
+
 def _distances(left: Points, right: Points) -> Iterator[NDArray[np.float32]]:
     """Rows of the distance matrix ``[len(left), len(right)]``, a piece at a time."""
     squares = np.square(right).sum(1)

@@ -5,9 +5,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.distances import as_points
+from trainer.evaluation.distances import affordable, as_points
 
 _FIT_ON = 10_000
+_CHUNK = 1_000
 
 
 class Features(Protocol):
@@ -25,11 +26,12 @@ class PcaFeatures:
         """Fit on at most 10,000 of `images`, uint8 ``[n, …]``, evenly spaced."""
         from sklearn.decomposition import PCA
 
-        chosen = images[np.linspace(0, len(images) - 1, min(_FIT_ON, len(images))).astype(np.int64)]
+        most = min(affordable(images, _FIT_ON), len(images))
+        chosen = images[np.linspace(0, len(images) - 1, most).astype(np.int64)]
         points = as_points(chosen)
         self._pca = PCA(min(components, *points.shape), random_state=0, svd_solver="auto").fit(points)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See `Features`."""
-        projected: NDArray[np.float32] = self._pca.transform(as_points(images)).astype(np.float32)
-        return projected
+        parts = [self._pca.transform(as_points(images[i : i + _CHUNK])) for i in range(0, len(images), _CHUNK)]
+        return np.concatenate(parts).astype(np.float32)
