@@ -42,7 +42,7 @@ def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, b
     own, so training goes on as if nothing had happened.
     """
     result = copy.deepcopy(generator).float().train()
-    norms = [module for module in result.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in result.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean over all batches
@@ -59,7 +59,9 @@ def with_statistics(generator: G, *, classes: int, images: int, seed: int = 0, b
 @torch.no_grad()
 def generate(generator: Generator, latents: Tensor, labels: Tensor, batch: int = 500) -> Tensor:
     """Images in −1 … 1, float ``[n, C, H, W]`` on the CPU, from latents and labels on the CPU; sequences are
-    ``[n, T, C, H, W]``."""
+    ``[n, T, C, H, W]``. Labels are passed over where the generator takes none."""
+    if not generator.conditional:
+        labels = torch.zeros_like(labels)
     device = next(generator.parameters()).device
     batch = max(8, batch // generator.frames)
     chunks = zip(torch.split(latents, batch), torch.split(labels, batch), strict=True)

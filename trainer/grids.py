@@ -42,7 +42,7 @@ def encode_grid(images: NDArray[np.uint8], columns: int = COLUMNS) -> bytes:
 
 def draw_grid(generator: Generator, classes: int) -> bytes:
     """The PNG of what `generator` makes of the fixed seeds."""
-    seeds, labels = grid_seeds(classes, frames=generator.frames)
+    seeds, labels = grid_seeds(classes if generator.conditional else 1, frames=generator.frames)
     latents = torch.from_numpy(latents_from_seeds(seeds, generator.latent_dim))
     return encode_grid(to_uint8(generate(generator, latents, torch.from_numpy(labels))).numpy())
 

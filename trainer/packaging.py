@@ -156,7 +156,7 @@ def _write_evidence(trained: Trained, staged: _Staged, sessions: dict[Precision,
     if trained.class_names:
         recorded["labels"] = labels
     (staged.folder / "expected.npz").write_bytes(encode_npz(recorded))
-    seeds, rows = grid_seeds(trained.data.train.spec.classes, frames=trained.generator.frames)
+    seeds, rows = grid_seeds(max(1, len(trained.class_names)), frames=trained.generator.frames)
     grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
     (staged.folder / "samples.png").write_bytes(encode_grid(grid))
     (staged.folder / "metrics.json").write_text(metrics_json(staged.evaluation, staged.parity, trained.position))
@@ -217,5 +217,5 @@ def _check_as_served(package: Package) -> None:
 
 def _inputs(trained: Trained, first_seed: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     seeds = np.arange(first_seed, first_seed + n, dtype=np.uint64)
-    labels = np.arange(n, dtype=np.int64) % trained.data.train.spec.classes
+    labels = np.arange(n, dtype=np.int64) % max(1, len(trained.class_names))
     return latents_from_seeds(seeds, trained.generator.latent_dim), labels

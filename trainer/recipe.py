@@ -67,6 +67,10 @@ class Recipe(Config):
     system: Annotated[SerializeAsAny[SystemConfig], BeforeValidator(SYSTEMS.parse)] = AdversarialConfig()
     """How the networks play together."""
 
+    conditional: bool = True
+    """Whether the networks are told the class of an image, where there are classes. If not, the package has none,
+    and labels serve evaluation alone."""
+
     data: DataConfig = DataConfig()
     """Training images."""
 

@@ -47,6 +47,7 @@ class UpsamplingGenerator(Generator):
         steps = doublings(spec)
         widths = [max(config.min_width, config.width >> step) for step in range(steps + 1)]
         self.latent_dim = config.latent_dim
+        self.conditional = spec.classes > 1
         self._size = (spec.height, spec.width)
         self._start = (widths[0], -(-spec.height // 2**steps), -(-spec.width // 2**steps))
         self.embed = nn.Embedding(spec.classes, config.label_dim)
@@ -57,6 +58,8 @@ class UpsamplingGenerator(Generator):
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
+        if not self.conditional:  # built without classes, whatever the data has
+            labels = torch.zeros_like(labels)
         hidden = self.linear(torch.cat([latents, self.embed(labels)], dim=1)).unflatten(1, self._start)
         hidden = F.relu(self.norms[0](hidden, labels))
         for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):

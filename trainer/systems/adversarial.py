@@ -46,6 +46,8 @@ class AdversarialSystem:
     """
 
     def __init__(self, config: AdversarialConfig, recipe: Ingredients, spec: ImageSpec, fabric: Fabric) -> None:
+        if not recipe.conditional:
+            spec = replace(spec, classes=1)
         self._config, self._recipe, self._spec, self._fabric = config, recipe, spec, fabric
         packed = replace(spec, channels=spec.channels * config.packing)
         discriminator = recipe.discriminator.build(packed)
@@ -73,7 +75,9 @@ class AdversarialSystem:
         elif self._config.packing > 1:
             labels, order = labels.sort(stable=True)
             images = images[order]
-        real = images.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+        real = images.float().div_(127.5).sub_(1)
+        if real.ndim == 4:
+            real = real.contiguous(memory_format=torch.channels_last)
         metrics = self._discriminator_step(real, labels, step)
         if (step + 1) % self._config.discriminator_steps == 0:
             metrics |= self._generator_step(real, labels)

@@ -23,6 +23,9 @@ class Ingredients(Protocol):
     """The parts of a recipe that a system is made of."""
 
     @property
+    def conditional(self) -> bool: ...
+
+    @property
     def generator(self) -> GeneratorConfig: ...
 
     @property
