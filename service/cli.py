@@ -90,14 +90,19 @@ def keys() -> None:
 @keys.command("create")
 @click.argument("name")
 @_STATE
-def create_key(name: str, state: Path) -> None:
+@click.option("--unless-any", is_flag=True, help="do nothing where a key exists, for set-ups that start again")
+def create_key(name: str, state: Path, unless_any: bool) -> None:
     """Make a key for NAME and print it, once: only its hash is stored.
 
     \b
     latentd keys create dashboard --state state
     curl -H "Authorization: Bearer lk_…" http://127.0.0.1:8000/v1/models
     """
-    click.echo(KeyFile(state).create(name))
+    file = KeyFile(state)
+    if unless_any and file.all():
+        click.echo(f"{file.path} holds a key already", err=True)
+        return
+    click.echo(file.create(name))
 
 
 @keys.command("list")

@@ -93,3 +93,13 @@ def test_revoking_an_unknown_key_says_how_to_see_all(state: Path) -> None:
     result = run(keys, "revoke", "nope", "--state", str(state))
     assert result.exit_code == 1
     assert f"no key 'nope' in {state}; `latentd keys list --state {state}` shows all" in result.output
+
+
+def test_a_key_is_not_made_twice_for_a_set_up_that_starts_again(tmp_path: Path) -> None:
+    runner = CliRunner()
+    arguments = ["create", "compose", "--state", str(tmp_path), "--unless-any"]
+    first = runner.invoke(keys, arguments)
+    assert first.stdout.startswith("lk_")
+    second = runner.invoke(keys, arguments)
+    assert (second.exit_code, second.stdout) == (0, "")
+    assert len(KeyFile(tmp_path).all()) == 1

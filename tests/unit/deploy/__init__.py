@@ -1,0 +1,1 @@
+"""The files that operators build and start from."""
