@@ -1,14 +1,24 @@
-"""Generators and discriminators, one per file. To add one: write its file, then one line here."""
+"""Generators, discriminators and encoders, one per file. To add one: write its file, then one line here."""
 
-from trainer.networks.base import DiscriminatorConfig, GeneratorConfig
+from trainer.networks.base import DiscriminatorConfig, EncoderConfig, GeneratorConfig
+from trainer.networks.convolutional_encoder import ConvolutionalEncoderConfig
+from trainer.networks.lstm_generator import LstmGeneratorConfig
 from trainer.networks.projection_discriminator import ProjectionDiscriminatorConfig
+from trainer.networks.recurrent_encoder import RecurrentEncoderConfig
+from trainer.networks.sequence_discriminator import SequenceDiscriminatorConfig
 from trainer.networks.upsampling_generator import UpsamplingGeneratorConfig
 from trainer.registry import Registry
 
-__all__ = ["DISCRIMINATORS", "GENERATORS", "DiscriminatorConfig", "GeneratorConfig"]
+__all__ = ["DISCRIMINATORS", "ENCODERS", "GENERATORS", "DiscriminatorConfig", "EncoderConfig", "GeneratorConfig"]
 
 GENERATORS: Registry[GeneratorConfig] = Registry("generator")
 GENERATORS.register(UpsamplingGeneratorConfig)
+GENERATORS.register(LstmGeneratorConfig)
 
 DISCRIMINATORS: Registry[DiscriminatorConfig] = Registry("discriminator")
 DISCRIMINATORS.register(ProjectionDiscriminatorConfig)
+DISCRIMINATORS.register(SequenceDiscriminatorConfig)
+
+ENCODERS: Registry[EncoderConfig] = Registry("encoder")
+ENCODERS.register(ConvolutionalEncoderConfig)
+ENCODERS.register(RecurrentEncoderConfig)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
-from trainer.networks.base import Discriminator, DiscriminatorConfig, doublings
+from trainer.networks.base import DiscriminatorConfig, FeatureDiscriminator, doublings
 
 
 class ProjectionDiscriminatorConfig(DiscriminatorConfig):
@@ -33,7 +33,7 @@ class ProjectionDiscriminatorConfig(DiscriminatorConfig):
         return ProjectionDiscriminator(self, spec)
 
 
-class ProjectionDiscriminator(Discriminator):
+class ProjectionDiscriminator(FeatureDiscriminator):
     """Logit = linear(φ(image)) + ⟨embedding(label), φ(image)⟩ (Miyato and Koyama 2018, eq. 3)."""
 
     def __init__(self, config: ProjectionDiscriminatorConfig, spec: ImageSpec) -> None:
@@ -51,12 +51,16 @@ class ProjectionDiscriminator(Discriminator):
         self.project = nn.Embedding(spec.classes, config.features)
         nn.init.normal_(self.project.weight, std=0.05)  # PyTorch's std of 1 would drown the linear output
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images in −1 … 1, float ``[n, C, H, W]``, and int64 ``[n]`` to logits, float ``[n]``."""
+    def features(self, images: Tensor) -> Tensor:
+        """Images in −1 … 1, float ``[n, C, H, W]``, to the last feature maps, float ``[n, k]``."""
         hidden = images
         for conv in self.convs:
             hidden = F.leaky_relu(conv(hidden), self.slope)
-        features = F.leaky_relu(self.linear(hidden.flatten(1)), self.slope)
-        logits: Tensor = self.output(features).squeeze(1)
-        agreement: Tensor = (self.project(labels) * features).float().sum(1)
+        return hidden.flatten(1)
+
+    def judge(self, features: Tensor, labels: Tensor) -> Tensor:
+        """``[n, k]`` and int64 ``[n]`` to logits, float ``[n]``."""
+        hidden = F.leaky_relu(self.linear(features), self.slope)
+        logits: Tensor = self.output(hidden).squeeze(1)
+        agreement: Tensor = (self.project(labels) * hidden).float().sum(1)
         return logits.float() + agreement

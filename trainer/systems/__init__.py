@@ -3,8 +3,10 @@
 from trainer.registry import Registry
 from trainer.systems.adversarial import AdversarialConfig
 from trainer.systems.base import System, SystemConfig
+from trainer.systems.vae_gan import VaeGanConfig
 
-__all__ = ["SYSTEMS", "AdversarialConfig", "System", "SystemConfig"]
+__all__ = ["SYSTEMS", "AdversarialConfig", "System", "SystemConfig", "VaeGanConfig"]
 
 SYSTEMS: Registry[SystemConfig] = Registry("system")
 SYSTEMS.register(AdversarialConfig)
+SYSTEMS.register(VaeGanConfig)

@@ -28,7 +28,7 @@ def test_doublings(side: int, expected: int) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-@pytest.mark.parametrize("kind", GENERATORS.kinds())
+@pytest.mark.parametrize("kind", sorted({*GENERATORS.kinds()} - {"lstm"}))
 def test_generators_make_images_of_the_size_asked_for(kind: str, spec: ImageSpec) -> None:
     generator = GENERATORS.lookup(kind)(kind=kind).build(spec)
     labels = torch.tensor([0, spec.classes - 1, 0])
@@ -38,7 +38,7 @@ def test_generators_make_images_of_the_size_asked_for(kind: str, spec: ImageSpec
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-@pytest.mark.parametrize("kind", DISCRIMINATORS.kinds())
+@pytest.mark.parametrize("kind", sorted({*DISCRIMINATORS.kinds()} - {"sequence"}))
 def test_discriminators_give_one_logit_per_image(kind: str, spec: ImageSpec) -> None:
     discriminator = DISCRIMINATORS.lookup(kind)(kind=kind).build(spec)
     images = torch.rand(3, spec.channels, spec.height, spec.width) * 2 - 1
