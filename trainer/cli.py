@@ -40,7 +40,8 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 )  # fmt: skip
 @click.option(
     "--data", type=click.Path(path_type=Path),
-    help="Folder with IDX files, or with one sub-folder of images per class. Default: scikit-learn's digits.",
+    help="Images: a folder with one sub-folder per class, or with IDX, Parquet or WebDataset files; a .zip, .tar, "
+    ".npz, .npy or .parquet file. Default: scikit-learn's digits.",
 )  # fmt: skip
 @click.option("--name", help="Name of the package. Default: the recipe's.")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field of the recipe.")

@@ -1,4 +1,4 @@
-"""Where training images come from: the built-in digits, IDX files, or a folder of image files."""
+"""Where training images come from: the built-in digits, or whatever `trainer.data.sources` recognises."""
 
 from pathlib import Path
 
@@ -8,10 +8,9 @@ from pydantic import Field
 
 from trainer.config import Config
 from trainer.data.digits import NAME, read_digits
-from trainer.data.folder import read_folder
-from trainer.data.idx import is_idx_folder, read_idx_folder
 from trainer.data.images import DataSplit, ImageSpec, LabelledImages, stratified_split
 from trainer.data.moving_digits import MovingDigitsConfig, moving_digits
+from trainer.data.sources import read_source
 from trainer.errors import DataError
 
 __all__ = ["DataConfig", "DataSplit", "ImageSpec", "LabelledImages", "open_data"]
@@ -23,7 +22,9 @@ class DataConfig(Config):
     """Which images, and how they are prepared."""
 
     path: str | None = None
-    """Folder with MNIST-style IDX files or image files; null: the digits that ship with scikit-learn."""
+    """Images: a folder (image files with one sub-folder per class, MNIST-style IDX files, Parquet in the Hugging
+    Face layout, or WebDataset shards), or a .zip, .tar, .npz, .npy or .parquet file. Kept in memory, up to 4 GiB
+    of pixels. Null: the digits that ship with scikit-learn."""
 
     size: int | None = Field(default=None, ge=MIN_SIDE, le=MAX_SIDE)
     """Side in pixels to which every image is resized (after a central square cut); null: as they are."""
@@ -52,19 +53,17 @@ def _open_stills(config: DataConfig) -> DataSplit:
     if config.path is None:
         split = stratified_split(NAME, read_digits(), config.held_out, config.split_seed)
         return _resized(split, config.size)
-    folder = Path(config.path)
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise DataError(f"{folder}: {state}; --data takes a folder with IDX files or with images")
-    if is_idx_folder(folder):
-        split = _resized(read_idx_folder(folder), config.size)
+    path = Path(config.path)
+    train, test = read_source(path, size=config.size)
+    if test is None:
+        split = stratified_split(str(path), train, config.held_out, config.split_seed)
     else:
-        images = read_folder(folder, size=config.size)
-        split = stratified_split(str(folder), images, config.held_out, config.split_seed)
+        split = DataSplit(str(path), train, test)
+    split = _resized(split, config.size)
     spec = split.train.spec
     if not MIN_SIDE <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= MAX_SIDE:
         raise DataError(
-            f"{folder}: images of {spec.width}×{spec.height} pixels; sides of {MIN_SIDE} to {MAX_SIDE} are "
+            f"{path}: images of {spec.width}×{spec.height} pixels; sides of {MIN_SIDE} to {MAX_SIDE} are "
             "allowed, --set data.size=64 resizes"
         )
     return split

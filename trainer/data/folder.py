@@ -2,15 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from trainer.data.decoding import SUFFIXES, Picture, decode_all
 from trainer.data.images import LabelledImages
 from trainer.errors import DataError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
-_GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16"})
 
 
 def read_folder(folder: Path, *, size: int | None) -> LabelledImages:
@@ -26,20 +20,15 @@ def read_folder(folder: Path, *, size: int | None) -> LabelledImages:
         DataError: no images, a single one, an unreadable one, or (without `size`) different sizes.
     """
     classes, files, labels = _list_files(folder)
-    images = [_open(path, size) for path in files]
-    grey = all(image.mode == "L" for image in images)
-    first = images[0].size
-    for path, image in zip(files, images, strict=True):
-        if image.size != first:
-            raise DataError(
-                f"{folder}: images differ in size: {files[0].name} has {first[0]}×{first[1]} pixels, "
-                f"{path.name} {image.size[0]}×{image.size[1]}; --set data.size=32 makes all of them 32×32"
-            )
-    return LabelledImages(
-        images=np.stack([_pixels(image, grey=grey) for image in images]),
-        labels=np.array(labels, dtype=np.int64),
-        class_names=tuple(classes),
-    )
+    pictures = (Picture(str(path), _read(path), label) for path, label in zip(files, labels, strict=True))
+    return decode_all(str(folder), pictures, tuple(classes), size=size)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _list_files(folder: Path) -> tuple[list[str], list[Path], list[int]]:
@@ -64,34 +53,3 @@ def _list_files(folder: Path) -> tuple[list[str], list[Path], list[int]]:
                 f"{folder}: {len(stray)} images (first: {stray[0]}) lie beside the class folders; move them into one"
             )
     return classes, files, labels
-
-
-def _open(path: Path, size: int | None) -> Image.Image:
-    """One image in mode L or RGB."""
-    try:
-        with Image.open(path) as opened:
-            image = _flatten(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as an image: {error}") from error
-    if size is None:
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    return square.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":  # Pillow clips 16-bit levels instead of scaling them
-        levels = np.asarray(image, dtype=np.float64) / 257
-        return Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
-    grey = image.mode in _GREY_MODES
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        seen = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
-    return image.convert("L" if grey else "RGB")
-
-
-def _pixels(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
-    pixels = np.asarray(image if grey else image.convert("RGB"), dtype=np.uint8)
-    return pixels[..., None] if grey else pixels

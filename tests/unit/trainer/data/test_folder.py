@@ -91,7 +91,7 @@ def test_size_cuts_the_central_square_and_resizes(tmp_path: Path) -> None:
 def test_absent_and_file_paths_are_refused(tmp_path: Path) -> None:
     assert "absent: does not exist; --data takes a folder" in refusal(tmp_path / "absent")
     (tmp_path / "file").write_text("x")
-    assert "is a file; --data takes a folder" in refusal(tmp_path / "file")
+    assert "file: a file of an unknown kind; --data takes a folder" in refusal(tmp_path / "file")
 
 
 def test_empty_folders_are_refused(tmp_path: Path, folder: Path) -> None:
