@@ -1,6 +1,8 @@
 """Differentiable augmentations, one per file. To add one: write its file, then one line here."""
 
 from trainer.augmentations.base import AugmentationConfig
+from trainer.augmentations.colour import ColourConfig
+from trainer.augmentations.cutout import CutoutConfig
 from trainer.augmentations.translation import TranslationConfig
 from trainer.registry import Registry
 
@@ -8,3 +10,5 @@ __all__ = ["AUGMENTATIONS", "AugmentationConfig"]
 
 AUGMENTATIONS: Registry[AugmentationConfig] = Registry("augmentation")
 AUGMENTATIONS.register(TranslationConfig)
+AUGMENTATIONS.register(CutoutConfig)
+AUGMENTATIONS.register(ColourConfig)
