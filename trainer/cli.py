@@ -92,7 +92,7 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     chosen = tuple(f"{path}={value}" for path, value in options.items() if value not in (None, ()))
     # The recipe's licence and purpose are those of a model of its own data.
     images = () if data is None else (f"data.path={json.dumps(str(data.resolve()))}", "package={}")
-    command = shlex.join(["latentd", *sys.argv[1:]])
+    command = _this_command()
     settings = (*images, *overrides, *chosen)
     try:
         if run is None or show or dry_run:
@@ -104,3 +104,12 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     except OSError as error:  # a folder that may not be written, a full disk
         raise click.ClickException(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
     sys.exit(outcome.exit_code)
+
+
+def _this_command() -> str:
+    """The line that repeats this command."""
+    from trainer.ranks import processes_per_node, world_size
+
+    if world_size() == 1:
+        return shlex.join(["latentd", *sys.argv[1:]])
+    return shlex.join(["torchrun", "--nproc-per-node", str(processes_per_node()), "-m", "trainer", "--", *sys.argv[1:]])

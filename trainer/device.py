@@ -10,6 +10,7 @@ from pydantic import Field
 from trainer.config import Config
 from trainer.data.images import ImageSpec
 from trainer.errors import ConfigError
+from trainer.ranks import AveragedGradients, processes_per_node, world_size
 
 _ALL_THREADS = torch.get_num_threads()  # before anything changed it: one per core
 
@@ -37,7 +38,7 @@ class DeviceConfig(Config):
 
 
 def make_fabric(config: DeviceConfig, spec: ImageSpec) -> Fabric:
-    """One process on one device, for images of size `spec`.
+    """This process's device, for images of size `spec`, in touch with the others that torchrun started.
 
     Raises:
         ConfigError: CUDA is asked for and there is no such device.
@@ -48,11 +49,18 @@ def make_fabric(config: DeviceConfig, spec: ImageSpec) -> Fabric:
     accelerator = "cuda" if cuda and config.accelerator != "cpu" else "cpu"
     torch.set_num_threads(config.threads_for(spec))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces bf16; `describe` does, too
-    return Fabric(
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if computes_bf16(config, accelerator) else "32-true"
+    if world_size() == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric = Fabric(
         accelerator=accelerator,
-        devices=1,
-        precision="bf16-mixed" if computes_bf16(config, accelerator) else "32-true",
+        devices=processes_per_node(),
+        num_nodes=world_size() // processes_per_node(),
+        strategy=AveragedGradients(),
+        precision=precision,
     )
+    fabric.launch()
+    return fabric
 
 
 def describe(config: DeviceConfig, fabric: Fabric) -> str:
@@ -61,7 +69,8 @@ def describe(config: DeviceConfig, fabric: Fabric) -> str:
     name = (
         torch.cuda.get_device_name(fabric.device) if kind == "cuda" else f"cpu, {threads} thread{'s' * (threads > 1)}"
     )
-    return f"{name}, {'bf16' if computes_bf16(config, kind) else 'fp32'}"
+    processes = f"{fabric.world_size} processes, each " if fabric.world_size > 1 else ""
+    return f"{processes}{name}, {'bf16' if computes_bf16(config, kind) else 'fp32'}"
 
 
 def computes_bf16(config: DeviceConfig, accelerator: str) -> bool:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -21,10 +22,11 @@ from trainer.checkpoints import (
 )
 from trainer.data import DataSplit
 from trainer.data.order import DataOrder
-from trainer.errors import CollapseError, RunError
+from trainer.errors import CollapseError, ConfigError, RunError
 from trainer.events import EventLog
 from trainer.grids import draw_grid
 from trainer.progress import ProgressBar, progress_bar
+from trainer.ranks import SharedDraws
 from trainer.recipe import Recipe
 from trainer.run_folder import RunFolder
 from trainer.signals import StopRequest
@@ -51,6 +53,7 @@ class Loop:
         self._images = images.movedim(-1, -3).contiguous().to(fabric.device)
         self._labels = torch.from_numpy(data.train.labels).to(fabric.device)
         self._order = DataOrder(len(data.train), recipe.seed)
+        self._leads = fabric.is_global_zero
         self._fingerprint = data.fingerprint()
         self.position: Position = {"images": 0, "steps": 0, "seconds": 0.0}
         self._alarm, self._watch, self._events = (
@@ -59,9 +62,15 @@ class Loop:
             EventLog(run.tensorboard),
         )
         self._sums: dict[str, tuple[Tensor, int]] = {}
+        if recipe.training.batch_size % fabric.world_size:
+            raise ConfigError(
+                f"training.batch_size: {recipe.training.batch_size} cannot be shared by {fabric.world_size} processes"
+            )
         if run.checkpoint.exists():
             self._load(run.checkpoint)
-        run.forget_after(self.position["images"])
+        fabric.barrier()
+        if self._leads:
+            run.forget_after(self.position["images"])
 
     @property
     def progress(self) -> float:
@@ -94,12 +103,12 @@ class Loop:
         before = self.position["seconds"]
         begun = saved = time.monotonic()
         logged_at = (begun, self.position["images"])
-        with progress_bar() as bar:
+        with progress_bar(shown=self._leads) as bar:
             bar.update(self.position["images"], self.progress)
-            while self.progress < 1 and not stop.requested:
+            while self.progress < 1 and not self._largest(stop.requested):
                 share = self.progress
                 self._step()
-                self.position["seconds"] = before + time.monotonic() - begun
+                self.position["seconds"] = self._largest(before + time.monotonic() - begun)
                 if self._crossed(self._recipe.training.log_every) or self._look_due() or self.progress >= 1:
                     self._look(logged_at, bar)
                     logged_at = (time.monotonic(), self.position["images"])
@@ -135,6 +144,8 @@ class Loop:
         self._events.flush()
 
     def _write(self, path: Path) -> None:
+        if not self._leads:  # all hold the same
+            return
         checkpoint: Checkpoint = {
             "position": self.position,
             "system": self._system.state_dict(),
@@ -149,17 +160,34 @@ class Loop:
     def _step(self) -> None:
         batch = self._recipe.training.batch_size
         indices = self._order.next(batch).to(self._fabric.device)
-        metrics = self._system.step(
-            self._images[indices],
-            self._labels[indices],
-            self.position["steps"],
-            self._rate,
-        )
+        with self._part_of(batch) as part:
+            own = indices[part]
+            metrics = self._system.step(self._images[own], self._labels[own], self.position["steps"], self._rate)
         self.position["steps"] += 1
         self.position["images"] += batch
         for name, value in metrics.items():
             total, count = self._sums.get(name, (torch.zeros_like(value), 0))
             self._sums[name] = (total + value, count + 1)
+
+    @contextmanager
+    def _part_of(self, batch: int) -> Iterator[slice]:
+        """This process's rows of a batch, and its share of what is drawn at random for it."""
+        rank, world = self._fabric.global_rank, self._fabric.world_size
+        rows = batch // world
+        with SharedDraws(rank, world, rows) if world > 1 else nullcontext():
+            yield slice(rank * rows, (rank + 1) * rows)
+
+    def _largest(self, value: float) -> float:
+        """The largest `value` of all processes, so that they stop and slow down together."""
+        if self._fabric.world_size == 1:
+            return value
+        return self._reduced(value, "max")
+
+    def _reduced(self, value: float, how: str) -> float:
+        """`value` over all processes."""
+        result = self._fabric.all_reduce(torch.tensor(float(value), dtype=torch.float64), reduce_op=how)
+        assert isinstance(result, Tensor)
+        return float(result)
 
     @property
     def _rate(self) -> float:
@@ -182,9 +210,12 @@ class Loop:
         """Record what the run has come to, keep it where it is healthy or the best, go back where it is neither."""
         seen = {name: float(total) / count for name, (total, count) in self._sums.items()}
         self._sums = {}
-        if all(map(math.isfinite, seen.values())):
+        if self._fabric.world_size > 1:
+            seen = {name: self._reduced(value, "mean") for name, value in seen.items()}
+        if self._leads and all(map(math.isfinite, seen.values())):
             images, end = self.position["images"], self.progress >= 1
             seen |= self._watch.look(self._system.averaged_generator, self._before, images, finished=end)
+        seen, self._watch.state = self._fabric.broadcast((seen, self._watch.state))
         verdict = self._alarm.judge(seen, self.progress)
         if verdict == "alarm":
             self._roll_back(seen, bar)
@@ -206,8 +237,9 @@ class Loop:
             "learning_rate_factor": self._rate,
             **seen,
         }
-        self._run.log(line)
-        self._events.scalars(line)
+        if self._leads:
+            self._run.log(line)
+            self._events.scalars(line)
 
     def _roll_back(self, seen: dict[str, float], bar: ProgressBar) -> None:
         """Return to the best or the last healthy state, all but the time and the number of alarms.
@@ -217,22 +249,25 @@ class Loop:
         """
         collapsed_at, reasons = self.position["images"], "; ".join(self._alarm.reasons)
         state, seconds = self._alarm.state_dict(), self.position["seconds"]
+        self._fabric.barrier()
         source = self._run.best if self._run.best.exists() else self._run.healthy
         if source.exists():
             self._load(source)
         self._alarm.load_state_dict(state)
         self.position["seconds"] = seconds
-        self._run.log_alarm(
-            {
-                "alarm": self._alarm.count,
-                "images": collapsed_at,
-                "reasons": self._alarm.reasons,
-                "back_to": self.position["images"],
-                "rate": self._alarm.rate,
-                "seen": {name: value if math.isfinite(value) else str(value) for name, value in seen.items()},
-            }
-        )
-        self._run.forget_after(self.position["images"])
+        if self._leads:
+            self._run.log_alarm(
+                {
+                    "alarm": self._alarm.count,
+                    "images": collapsed_at,
+                    "reasons": self._alarm.reasons,
+                    "back_to": self.position["images"],
+                    "rate": self._alarm.rate,
+                    "seen": {name: value if math.isfinite(value) else str(value) for name, value in seen.items()},
+                }
+            )
+            self._run.forget_after(self.position["images"])
+        self._fabric.barrier()
         self._events.close()
         self.save()
         bar.note(f"alarm after {collapsed_at:,} images: {reasons}")
@@ -251,6 +286,8 @@ class Loop:
             )
 
     def _draw_grid(self) -> None:
+        if not self._leads:
+            return
         png = draw_grid(self._system.averaged_generator(_GRID_STATISTICS), self._data.train.spec.classes)
         write_atomic(self._run.samples / f"{self.position['images']:010d}.png", png)
         self._events.grid(png, self.position["images"])

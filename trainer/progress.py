@@ -40,14 +40,15 @@ class ProgressBar:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.write(text, file=sys.stderr)
+        if not self._bar.disable:
+            self._bar.write(text, file=sys.stderr)
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressBar]:
-    """A bar that is redrawn in place on a terminal, and every 10 s in a log."""
+def progress_bar(*, shown: bool = True) -> Iterator[ProgressBar]:
+    """A bar that is redrawn in place on a terminal, and every 10 s in a log; silent unless `shown`."""
     terminal = sys.stderr.isatty()
-    with tqdm(total=_STEPS, bar_format=_FORMAT, dynamic_ncols=terminal, file=sys.stderr) as bar:
+    with tqdm(total=_STEPS, bar_format=_FORMAT, dynamic_ncols=terminal, file=sys.stderr, disable=not shown) as bar:
         yield ProgressBar(bar, interval=0.2 if terminal else 10.0)
 
 

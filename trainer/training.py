@@ -18,10 +18,12 @@ from trainer.dry_run import dry_run
 from trainer.errors import ConfigError, RunError
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
+from trainer.ranks import leads
 from trainer.recipe import Recipe, load_recipe
 from trainer.reports import evaluation_table
 from trainer.run_folder import RunFolder
 from trainer.signals import stop_on_signals
+from trainer.systems.base import EncodingSystem
 
 Say = Callable[[str], None]
 
@@ -89,6 +91,9 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
     recipe = resolve(request.recipe, request.overrides)
     _check_name(request.package_name)
     run, store = RunFolder(request.run), DirectoryStore(request.store)
+    if not leads():
+        finished = _published(run, store, request.package_name)
+        return TrainOutcome(finished, 0) if finished else _train(request, recipe, run, store, _silence)
     with run.locked():
         run.adopt(recipe)
         finished = _published(run, store, request.package_name)
@@ -109,6 +114,8 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
         say(f"resuming {run.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
         finished = loop.run(stop)
+    if not leads():
+        return TrainOutcome(None, 0 if finished else stop.exit_code)
     if not finished:
         say(f"stopped at {loop.position['images']:,} images, all saved in {run.path}. To go on:\n  {request.command}")
         return TrainOutcome(None, stop.exit_code)
@@ -123,12 +130,17 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     if position["images"] != loop.position["images"]:
         say(f"the best state is that of {position['images']:,} images")
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
-    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint)
+    encoder = system.averaged_encoder().cpu() if isinstance(system, EncodingSystem) else None
+    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder)
     package = publish(trained, store, request.package_name, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
     say(evaluation_table(package.manifest.evaluation))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
     return TrainOutcome(package, 0)
+
+
+def _silence(_text: str) -> None:
+    """What processes other than the leading one have to say."""
 
 
 def _describe_data(name: str, recipe: Recipe, data: DataSplit, fabric: Fabric) -> str:

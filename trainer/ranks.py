@@ -1,0 +1,98 @@
+"""Several processes as one: each takes its part of every batch, and all hold the same weights.
+
+``torchrun --nproc-per-node 2 -m trainer -- RECIPE --run …``. What one process would draw, several draw alike and share
+out (`SharedDraws`), and gradients are averaged before each optimizer step (`AveragedGradients`), so that they
+compute what one process computes on the same global batch, but for the order of sums. Batch normalization sees
+each process's own part, as everywhere.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_BY_SIZE: tuple[Callable[..., Tensor], ...] = (torch.randn, torch.rand)
+_BY_EXAMPLE: tuple[Callable[..., Tensor], ...] = (torch.randn_like, torch.rand_like)
+_INTEGERS: tuple[Callable[..., Tensor], ...] = (torch.randint,)
+
+
+def world_size() -> int:
+    """Processes that torchrun started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def processes_per_node() -> int:
+    """Those of them on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def leads() -> bool:
+    """Whether this process writes the run folder and speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+class AveragedGradients(DDPStrategy):  # type: ignore[misc]
+    """Distributed data parallelism without a wrapper around networks.
+
+    PyTorch's wrapper allows one forward and one backward pass per network and step; adversarial training with its
+    penalties and frozen opponents has more of both. Here only the optimizer step is special.
+    """
+
+    def setup_module(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Leave the network as it is: every process has built it from the same seed."""
+        return module
+
+    def optimizer_step(self, optimizer: Any, **kwargs: Any) -> Any:
+        """Average the gradients over all processes, then step."""
+        gradients = [
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        if gradients:
+            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            self.all_reduce(flat, reduce_op="mean")
+            start = 0
+            for gradient in gradients:
+                gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+                start += gradient.numel()
+        return super().optimizer_step(optimizer, **kwargs)
+
+
+class SharedDraws(TorchFunctionMode):
+    """Within it, random tensors of one row per image are drawn for the whole batch, and this process keeps its rows.
+
+    Other random tensors (masks over weights) are drawn alike in every process. All processes hold the same random
+    state before and after, so that one checkpoint serves any number of them.
+    """
+
+    def __init__(self, rank: int, world: int, rows: int) -> None:
+        """`rows` are the images of one process's part of the batch."""
+        super().__init__()
+        self._rank, self._world, self._rows = rank, world, rows
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Widen `func` where it draws rows of this process."""
+        kwargs = kwargs or {}
+        if kwargs.get("generator") is None:
+            if func in _BY_SIZE:
+                size = tuple(args[0] if args and not isinstance(args[0], int) else args)
+                if size and size[0] == self._rows:
+                    return self._own_rows(func(self._rows * self._world, *size[1:], **kwargs))
+            elif func in _INTEGERS and tuple(args[-1])[:1] == (self._rows,):
+                whole_size = (self._rows * self._world, *args[-1][1:])
+                return self._own_rows(func(*args[:-1], whole_size, **kwargs))
+            elif func in _BY_EXAMPLE and args[0].shape[:1] == (self._rows,):
+                whole = args[0].new_empty(self._rows * self._world, *args[0].shape[1:])
+                return self._own_rows(func(whole, **kwargs))
+        return func(*args, **kwargs)
+
+    def _own_rows(self, whole: Tensor) -> Tensor:
+        return whole[self._rank * self._rows : (self._rank + 1) * self._rows].contiguous()
