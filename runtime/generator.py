@@ -2,6 +2,7 @@
 
 import io
 import logging
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -38,11 +39,7 @@ class Generator:
             )
         self.conditional = bool(self.manifest.classes)
         wanted = usable_providers() if providers is None else providers
-        content = package.read_verified(self.manifest.precisions[precision].file)
-        try:
-            self._session = onnxruntime.InferenceSession(content, session_options(), providers=wanted)
-        except Exception as error:  # onnxruntime raises bare classes of its own
-            raise PackageCorrupt(self.manifest.reference, f"onnxruntime refuses {precision}: {error}") from error
+        self._session = open_session(package, self.manifest.precisions[precision].file, wanted, precision)
         self.provider: str = self._session.get_providers()[0]
         if self.provider != wanted[0]:
             _LOG.warning(
@@ -83,14 +80,9 @@ class Generator:
 
     def _self_test(self) -> None:
         name = self.manifest.self_test.file
-        content = self.package.read_verified(name)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as recorded:
-                seeds = recorded["seeds"]
-                labels = recorded["labels"] if self.conditional else None
-                expected = recorded[f"images_{self.precision}"]
-        except Exception as error:  # a damaged archive raises whatever its reader stumbles over
-            raise PackageCorrupt(self.manifest.reference, f"{name} cannot be read: {error}") from error
+        wanted = ["seeds", f"images_{self.precision}", *(["labels"] if self.conditional else [])]
+        recorded = read_recorded(self.package, wanted)
+        seeds, expected, labels = recorded["seeds"], recorded[f"images_{self.precision}"], recorded.get("labels")
         if expected.dtype != np.uint8 or not expected.size:
             raise PackageCorrupt(self.manifest.reference, f"{name} holds no uint8 images_{self.precision}")
         try:
@@ -124,6 +116,34 @@ class Generator:
                     self.manifest.reference,
                     f"{self.precision} is marked reproducible, but its images change with the batch size",
                 )
+
+
+def open_session(package: Package, file: str, providers: list[str], what: str) -> onnxruntime.InferenceSession:
+    """A checked graph of `package` in onnxruntime; `what` names it in a refusal.
+
+    Raises:
+        PackageCorrupt: its hash differs, or onnxruntime refuses it.
+    """
+    content = package.read_verified(file)
+    try:
+        return onnxruntime.InferenceSession(content, session_options(), providers=providers)
+    except Exception as error:  # onnxruntime raises bare classes of its own
+        raise PackageCorrupt(package.manifest.reference, f"onnxruntime refuses {what}: {error}") from error
+
+
+def read_recorded(package: Package, names: list[str]) -> dict[str, NDArray[Any]]:
+    """Arrays of the self-test's file.
+
+    Raises:
+        PackageCorrupt: the file is damaged, or lacks one of `names`.
+    """
+    name = package.manifest.self_test.file
+    content = package.read_verified(name)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as recorded:
+            return {key: recorded[key] for key in names}
+    except Exception as error:  # a damaged archive raises whatever its reader stumbles over
+        raise PackageCorrupt(package.manifest.reference, f"{name} cannot be read: {error}") from error
 
 
 def session_options() -> onnxruntime.SessionOptions:

@@ -76,6 +76,17 @@ class PrecisionFile(StoredFile):
     method: dict[str, Any] = Field(default_factory=dict, description="resolved config of the compression step")
 
 
+class EncoderFile(StoredFile):
+    """The ONNX graph that finds latents: input `images` as `output` describes them, output `latents` float32.
+
+    The self-test's file holds `encoder_latents` float32 `[k, dim]` of its `images_fp32`; `tolerance` is the largest
+    allowed mean absolute difference from them.
+    """
+
+    file: FileName
+    tolerance: float = Field(default=0.05, ge=0)
+
+
 class SelfTest(_Model):
     """Recorded outputs that a loaded package must reproduce.
 
@@ -130,6 +141,7 @@ class Manifest(_Model):
     classes: list[str] = Field(default_factory=list, description="class names by index; empty: unconditional")
     output: Output
     precisions: dict[Precision, PrecisionFile] = Field(min_length=1)
+    encoder: EncoderFile | None = Field(default=None, description="null: the model makes images, and reads none")
     files: dict[FileName, StoredFile]
     self_test: SelfTest
     provenance: Provenance
@@ -146,6 +158,8 @@ class Manifest(_Model):
         untested = set(self.precisions) - set(self.self_test.tolerance)
         if untested:
             raise ValueError(f"self_test.tolerance: no entry for {sorted(untested)}")
+        if self.encoder is not None and "fp32" not in self.precisions:
+            raise ValueError("encoder: its self-test needs the precision fp32, which is missing")
         return self
 
     @property
@@ -155,7 +169,10 @@ class Manifest(_Model):
 
     def stored_files(self) -> dict[str, StoredFile]:
         """Every file that belongs to the package, ONNX graphs included, by name."""
-        return {**self.files, **{entry.file: entry for entry in self.precisions.values()}}
+        graphs: list[PrecisionFile | EncoderFile] = [*self.precisions.values()]
+        if self.encoder is not None:
+            graphs.append(self.encoder)
+        return {**self.files, **{entry.file: entry for entry in graphs}}
 
     def to_json(self) -> str:
         """The text of `manifest.json`."""

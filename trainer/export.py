@@ -1,4 +1,4 @@
-"""A trained generator as ONNX graphs that end in 8-bit images."""
+"""A trained generator as ONNX graphs that end in 8-bit images, and its encoder as one that begins with them."""
 
 import contextlib
 import io
@@ -23,9 +23,10 @@ from trainer.compress.int8 import Int8Config
 from trainer.config import Config
 from trainer.errors import ExportError
 from trainer.grids import to_uint8
-from trainer.networks.base import Generator
+from trainer.networks.base import Encoder, Generator, Posterior
 
 OPSET = 20
+ENCODER_FILE = "encoder.onnx"
 
 
 class ExportConfig(Config):
@@ -65,12 +66,34 @@ class ExportGraph(nn.Module):
         return to_uint8(self.generator(latents, label))
 
 
+class EncoderGraph(nn.Module):
+    """An encoder that begins with 8-bit images and ends in the mean of their latents."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 ``[n, H, W, C]`` or ``[n, T, H, W, C]`` to float32 ``[n, dim]``."""
+        posterior: Posterior = self.encoder((images.float() / 127.5 - 1).movedim(-1, -3))
+        return posterior[0]
+
+
 def export_fp32(graph: ExportGraph, path: Path) -> None:
     """Write `graph` to `path`: inputs `latents` and `label`, output `images`, any batch size."""
     dim = graph.generator.latent_dim
     inputs: dict[str, Tensor] = {"latents": torch.zeros(2, dim)}  # a batch of 1 would be taken for a constant
     if graph.conditional:
         inputs["label"] = torch.zeros(2, dtype=torch.int64)
+    _export(graph, inputs, "images", path)
+
+
+def export_encoder(graph: EncoderGraph, shape: tuple[int, ...], path: Path) -> None:
+    """Write `graph` to `path`: input `images` uint8 ``[n, *shape]``, output `latents`, any batch size."""
+    _export(graph, {"images": torch.zeros(2, *shape, dtype=torch.uint8)}, "latents", path)
+
+
+def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -78,7 +101,7 @@ def export_fp32(graph: ExportGraph, path: Path) -> None:
             graph.cpu().eval(),
             kwargs=inputs,
             input_names=list(inputs),
-            output_names=["images"],
+            output_names=[output],
             dynamic_shapes={name: {0: "batch"} for name in inputs},
             opset_version=OPSET,
             dynamo=True,
@@ -138,6 +161,18 @@ class GraphSession:
                 inputs["label"] = labels[start : start + batch]
             pieces.append(self._session.run(["images"], inputs)[0])
         return np.concatenate(pieces)
+
+
+class EncoderSession:
+    """An exported encoder on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = onnxruntime.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: NDArray[np.uint8], batch: int = 100) -> NDArray[np.float32]:
+        """Latents float32 ``[n, dim]`` of images uint8 ``[n, …]``."""
+        pieces = (images[start : start + batch] for start in range(0, len(images), batch))
+        return np.concatenate([self._session.run(["latents"], {"images": piece})[0] for piece in pieces])
 
 
 def graph_file(precision: Precision) -> str:

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from runtime import __version__
+from runtime.encoder import Encoder as ServedEncoder
 from runtime.generator import Generator as ServedGenerator
 from runtime.images import encode_npz
 from runtime.latents import latents_from_seeds
 from runtime.manifest import (
     DataSource,
+    EncoderFile,
     Latent,
     Manifest,
     Measurement,
@@ -33,9 +35,20 @@ from trainer.compress.int8 import quantize_int8
 from trainer.data import DataSplit
 from trainer.errors import ExportError
 from trainer.evaluation import Evaluator, draw_samples
-from trainer.export import ExportGraph, GraphSession, check_in_subprocess, export_fp32, graph_file
+from trainer.evaluation.reconstruction import reconstruction_error
+from trainer.export import (
+    ENCODER_FILE,
+    EncoderGraph,
+    EncoderSession,
+    ExportGraph,
+    GraphSession,
+    check_in_subprocess,
+    export_encoder,
+    export_fp32,
+    graph_file,
+)
 from trainer.grids import encode_grid, grid_seeds
-from trainer.networks.base import Generator
+from trainer.networks.base import Encoder, Generator
 from trainer.parity import compare
 from trainer.recipe import Recipe
 from trainer.reports import metrics_json
@@ -45,6 +58,7 @@ CALIBRATION_SEED = 3_000_000
 PARITY_SEED = 2_000_000
 SELF_TEST_SEED = 4_000_000
 _SELF_TEST_IMAGES = 8
+_ENCODER_DIFFERENCE = 0.01  # latents have unit variance
 # Mean difference in 8-bit levels that another processor's arithmetic may make; int8 rounds at many steps.
 _TOLERANCE: dict[Precision, float] = {"fp32": 0.5, "fp16": 1.0, "int8": 3.0}
 
@@ -57,6 +71,7 @@ class Trained:
         recipe_name: as on the command line.
         generator: averaged weights, eval mode, on the CPU.
         checkpoint: the run's checkpoint file.
+        encoder: eval mode, on the CPU; None for systems that make images only.
     """
 
     recipe_name: str
@@ -65,6 +80,7 @@ class Trained:
     generator: Generator
     position: Position
     checkpoint: Path
+    encoder: Encoder | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -78,6 +94,7 @@ class _Staged:
 
     folder: Path
     parity: dict[Precision, Parity] = field(default_factory=dict)
+    reproducible: dict[Precision, bool] = field(default_factory=dict)
     evaluation: dict[str, Measurement] = field(default_factory=dict)
 
 
@@ -91,9 +108,14 @@ def publish(trained: Trained, store: DirectoryStore, name: str, say: Callable[[s
         staged = _Staged(folder)
         say("exporting to ONNX")
         sessions = _export(trained, staged)
+        encode = _export_encoder(trained, staged)
         say("measuring samples")
         _measure(trained, staged, sessions)
-        _write_evidence(trained, staged, sessions)
+        if encode is not None:
+            staged.evaluation["reconstruction_error"] = reconstruction_error(
+                trained.recipe.evaluation, trained.data, encode, sessions["fp32"]
+            )
+        _write_evidence(trained, staged, sessions, encode)
         created = datetime.now(UTC)
 
         def describe(version: int) -> Manifest:
@@ -135,6 +157,23 @@ def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
     return sessions
 
 
+def _export_encoder(trained: Trained, staged: _Staged) -> EncoderSession | None:
+    """Write and check the graph of the encoder, where there is one."""
+    if trained.encoder is None:
+        return None
+    path, graph = staged.folder / ENCODER_FILE, EncoderGraph(trained.encoder)
+    images = trained.data.held_out.images[: trained.recipe.export.parity_images]
+    export_encoder(graph, images.shape[1:], path)
+    check_in_subprocess([path])
+    session = EncoderSession(path)
+    with torch.no_grad():
+        reference = graph(torch.from_numpy(images)).numpy()
+    difference = float(np.abs(session(images) - reference).max())
+    if difference > _ENCODER_DIFFERENCE:
+        raise ExportError(f"{ENCODER_FILE} differs from PyTorch by up to {difference:.4f}")
+    return session
+
+
 def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession]) -> None:
     """Fill `staged.evaluation`: fp32 under the measures' plain names, others as ``<precision>.<measure>``."""
     evaluator = Evaluator(trained.recipe.evaluation, trained.data)
@@ -145,13 +184,21 @@ def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphS
             staged.evaluation[prefix + measure] = result
 
 
-def _write_evidence(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession]) -> None:
+def _write_evidence(
+    trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession], encode: EncoderSession | None
+) -> None:
     """The files beside the graphs: checkpoint, recorded outputs, grid, metrics."""
     (staged.folder / "checkpoint.pt").write_bytes(trained.checkpoint.read_bytes())
     latents, labels = _inputs(trained, SELF_TEST_SEED, _SELF_TEST_IMAGES)
     recorded: dict[str, NDArray[Any]] = {
         f"images_{precision}": session(latents, labels) for precision, session in sessions.items()
     }
+    staged.reproducible = {
+        precision: np.array_equal(session(latents, labels, batch=1), recorded[f"images_{precision}"])
+        for precision, session in sessions.items()
+    }
+    if encode is not None:
+        recorded["encoder_latents"] = encode(recorded["images_fp32"])
     recorded["seeds"] = np.arange(SELF_TEST_SEED, SELF_TEST_SEED + _SELF_TEST_IMAGES, dtype=np.uint64)
     if trained.class_names:
         recorded["labels"] = labels
@@ -170,7 +217,12 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
         stored = describe_file(staged.folder / graph_file(precision))
         method = recipe.export.int8.model_dump(mode="json") if precision == "int8" else {}
         precisions[precision] = PrecisionFile(
-            sha256=stored.sha256, size=stored.size, file=graph_file(precision), parity=parity, method=method
+            sha256=stored.sha256,
+            size=stored.size,
+            file=graph_file(precision),
+            reproducible=staged.reproducible[precision],
+            parity=parity,
+            method=method,
         )
     others = ("checkpoint.pt", "expected.npz", "samples.png", "metrics.json")
     return Manifest(
@@ -184,6 +236,7 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
             height=spec.height, width=spec.width, channels=3 if spec.channels == 3 else 1, frames=spec.frames
         ),
         precisions=precisions,
+        encoder=_describe_encoder(staged),
         files={file: describe_file(staged.folder / file) for file in others},
         self_test=SelfTest(
             file="expected.npz", tolerance={precision: _TOLERANCE[precision] for precision in precisions}
@@ -203,6 +256,11 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
     )
 
 
+def _describe_encoder(staged: _Staged) -> EncoderFile | None:
+    path = staged.folder / ENCODER_FILE
+    return EncoderFile(file=ENCODER_FILE, **describe_file(path).model_dump()) if path.exists() else None
+
+
 def _without_places(config: dict[str, Any]) -> dict[str, Any]:
     """`config` with the folder of the images by its name alone: manifests are shown to clients."""
     path = config["data"]["path"]
@@ -213,6 +271,8 @@ def _check_as_served(package: Package) -> None:
     """Load every precision as the server will; its self-test refuses what is not reproducible."""
     for precision in package.manifest.precisions:
         ServedGenerator(package, precision)
+    if package.manifest.encoder is not None:
+        ServedEncoder(package)
 
 
 def _inputs(trained: Trained, first_seed: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -24,6 +24,7 @@ from runtime.latents import labels_from_seeds, latents_from_seeds
 from runtime.manifest import (
     MANIFEST_FILE,
     DataSource,
+    EncoderFile,
     Latent,
     Manifest,
     Output,
@@ -39,6 +40,7 @@ from runtime.store import DirectoryStore
 
 DIGITS = tuple("0123456789")
 GRAPH_FILES: dict[Precision, str] = {"fp32": "generator.onnx", "int8": "generator.int8.onnx"}
+ENCODER_FILE = "encoder.onnx"
 EXPECTED_FILE = "expected.npz"
 
 _SELF_TEST_ROWS = 8
@@ -53,6 +55,7 @@ def publish_tiny(
     size: int = 8,
     channels: int = 1,
     frames: int = 1,
+    encoder: bool = False,
     latent_dim: int = 16,
     variant: int = 0,
     delay: int = 0,
@@ -63,6 +66,7 @@ def publish_tiny(
     Args:
         classes: class names; empty makes an unconditional model.
         frames: above 1 makes a model of sequences.
+        encoder: add a graph that finds latents: a random projection of the pixels.
         variant: other weights, hence other images.
         delay: extra 3×3 convolutions of 128 channels; each costs about 0.08 ms per 8×8 image on one core.
         precisions: `fp32`, and `int8` by static quantization.
@@ -75,6 +79,7 @@ def publish_tiny(
             size=size,
             channels=channels,
             frames=frames,
+            encoder=encoder,
             latent_dim=latent_dim,
             variant=variant,
             delay=delay,
@@ -91,6 +96,7 @@ def write_tiny(
     size: int = 8,
     channels: int = 1,
     frames: int = 1,
+    encoder: bool = False,
     latent_dim: int = 16,
     variant: int = 0,
     delay: int = 0,
@@ -114,6 +120,11 @@ def write_tiny(
         (folder / GRAPH_FILES[precision]).write_bytes(content)
         images[precision] = _run(content, latents_from_seeds(seeds, latent_dim), labels)
     recorded: dict[str, NDArray[Any]] = {f"images_{precision}": found for precision, found in images.items()}
+    if encoder:
+        content = _encoder_graph(shape=images["fp32"].shape[1:], latent_dim=latent_dim, variant=variant)
+        (folder / ENCODER_FILE).write_bytes(content)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        recorded["encoder_latents"] = session.run(["latents"], {"images": images["fp32"]})[0]
     if labels is not None:
         recorded["labels"] = labels
     write_expected(folder, seeds=seeds, **recorded)
@@ -136,6 +147,9 @@ def write_tiny(
                 )
                 for precision, found in images.items()
             },
+            encoder=EncoderFile(file=ENCODER_FILE, **describe_file(folder / ENCODER_FILE).model_dump())
+            if encoder
+            else None,
             files={EXPECTED_FILE: describe_file(folder / EXPECTED_FILE)},
             self_test=SelfTest(file=EXPECTED_FILE, tolerance=dict.fromkeys(precisions, 1.0)),
             provenance=Provenance(
@@ -175,6 +189,8 @@ def reseal(package_dir: Path) -> None:
     def edit(data: dict[str, Any]) -> None:
         named: dict[str, dict[str, Any]] = {**data["files"]}
         named.update({entry["file"]: entry for entry in data["precisions"].values()})
+        if data["encoder"]:
+            named[data["encoder"]["file"]] = data["encoder"]
         for name, entry in named.items():
             found: StoredFile = describe_file(package_dir / name)
             entry.update(found.model_dump())
@@ -237,6 +253,26 @@ def _graph(*, classes: int, size: int, channels: int, frames: int, latent_dim: i
         shape.insert(1, frames)
     outputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, shape)]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights.tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+@cache
+def _encoder_graph(*, shape: tuple[int, ...], latent_dim: int, variant: int) -> bytes:
+    """Pixels 0 … 255 → a random projection of unit variance."""
+    weights = _Weights(np.random.default_rng([variant, *shape, latent_dim]))
+    pixels = int(np.prod(shape))
+    nodes = [
+        helper.make_node("Cast", ["images"], ["levels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["levels", weights.shape("flat", 0, pixels)], ["row"]),
+        helper.make_node(
+            "MatMul", ["row", weights.normal("project", pixels, latent_dim, fan_in=pixels * 127**2)], ["latents"]
+        ),
+    ]
+    inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *shape])]
+    outputs = [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", latent_dim])]
+    graph = helper.make_graph(nodes, "tiny-encoder", inputs, outputs, weights.tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()

@@ -1,7 +1,7 @@
 """What the loop trains: anything that takes one step on a batch and can be saved, resumed and sampled."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lightning_fabric import Fabric
 from torch import Tensor
@@ -10,7 +10,7 @@ from trainer.augmentations import AugmentationConfig
 from trainer.config import Config
 from trainer.data.images import ImageSpec
 from trainer.ema import EmaConfig
-from trainer.networks.base import DiscriminatorConfig, Generator, GeneratorConfig
+from trainer.networks.base import DiscriminatorConfig, Encoder, Generator, GeneratorConfig
 from trainer.objectives import ObjectiveConfig
 from trainer.optimizers import OptimizerConfig
 from trainer.regularizers import RegularizerConfig
@@ -78,6 +78,15 @@ class System(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
+        ...
+
+
+@runtime_checkable
+class EncodingSystem(Protocol):
+    """A system that learns to find latents, too; its package carries the encoder."""
+
+    def averaged_encoder(self) -> Encoder:
+        """A copy of the encoder as it would be packaged now, in eval mode and fp32."""
         ...
 
 
