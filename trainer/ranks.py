@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -35,14 +35,14 @@ def leads() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-class AveragedGradients(DDPStrategy):  # type: ignore[misc]
+class AveragedGradients(DDPStrategy):
     """Distributed data parallelism without a wrapper around networks.
 
     PyTorch's wrapper allows one forward and one backward pass per network and step; adversarial training with its
     penalties and frozen opponents has more of both. Here only the optimizer step is special.
     """
 
-    def setup_module(self, module: torch.nn.Module) -> torch.nn.Module:
+    def setup_module(self, module: torch.nn.Module) -> torch.nn.Module:  # type: ignore[override]
         """Leave the network as it is: every process has built it from the same seed."""
         return module
 
