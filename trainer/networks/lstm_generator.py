@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
+from trainer.errors import ConfigError
 from trainer.networks.base import Generator, GeneratorConfig, check_moving
 from trainer.networks.upsampling_generator import UpsamplingGenerator, UpsamplingGeneratorConfig
 
@@ -29,8 +30,13 @@ class LstmGeneratorConfig(GeneratorConfig):
     state: int = Field(default=96, ge=1, le=4096)
     """Width of the LSTM."""
 
-    path_dim: int = Field(default=32, ge=1, le=1024)
-    """Numbers per frame that the LSTM hands to the decoder beside the content."""
+    path_dim: int = Field(default=32, ge=0, le=1024)
+    """Numbers per frame that the LSTM hands to the decoder beside the content; 0: the decoder draws once, and all
+    that moves is the picture as a whole."""
+
+    reach: float = Field(default=0.0, ge=0, le=1)
+    """How far the LSTM may shift what the decoder drew, as a share of the side; 0: it does not. A decoder of
+    convolutions spends long on learning to draw the same thing at any place, a shift has it for nothing."""
 
     label_dim: int = Field(default=16, ge=1, le=1024)
     """See the `upsampling` generator, which is the decoder, as for the two widths."""
@@ -45,9 +51,11 @@ class LstmGeneratorConfig(GeneratorConfig):
         """A freshly initialized generator of sequences of that size and length.
 
         Raises:
-            ConfigError: the images are still.
+            ConfigError: the images are still, or nothing would move.
         """
         check_moving("generator lstm", spec)
+        if not (self.path_dim or self.reach):
+            raise ConfigError("generator lstm: path_dim and reach are both 0, nothing would move")
         return LstmGenerator(self, spec)
 
 
@@ -62,7 +70,9 @@ class LstmGenerator(Generator):
         self.start = nn.Linear(config.motion_dim, 2 * config.state)
         self.lstm = nn.LSTM(config.motion_dim + config.step_dim, config.state, batch_first=True)
         self.path = nn.Sequential(nn.Linear(config.state, config.state), nn.ReLU())
-        self.to_path = nn.Linear(config.state, config.path_dim)
+        self.to_path = nn.Linear(config.state, config.path_dim) if config.path_dim else None
+        self.to_shift = nn.Linear(config.state, 2) if config.reach else None
+        self._reach = (config.reach * spec.height, config.reach * spec.width)
         decoder = UpsamplingGeneratorConfig(
             latent_dim=config.content_dim + config.path_dim,
             label_dim=config.label_dim,
@@ -79,10 +89,47 @@ class LstmGenerator(Generator):
         if self.step_dim:
             inputs = torch.cat([inputs, torch.unflatten(steps, 1, (self.frames, self.step_dim))], dim=2)
         states, _ = self.lstm(inputs, (hidden.unsqueeze(0).contiguous(), cell.unsqueeze(0).contiguous()))
-        codes = torch.cat([self._each_frame(content), self.to_path(self.path(states))], dim=2)
+        path = self.path(states)
+        frames = self._draw(content, path, labels)
+        if self.to_shift is None:
+            return frames
+        down, right = torch.tanh(self.to_shift(path).float()).unbind(2)
+        return shift(frames, down * self._reach[0], right * self._reach[1])
+
+    def _draw(self, content: Tensor, path: Tensor, labels: Tensor) -> Tensor:
+        """``[n, T, C, H, W]``, or ``[n, 1, C, H, W]`` where every frame shows the same."""
+        if self.to_path is None:
+            picture: Tensor = self.decoder(content, labels)
+            return picture.unsqueeze(1)
+        codes = torch.cat([self._each_frame(content), self.to_path(path)], dim=2)
         frames: Tensor = self.decoder(codes.flatten(0, 1), self._each_frame(labels[:, None]).flatten())
         return torch.unflatten(frames, 0, (-1, self.frames))
 
     def _each_frame(self, values: Tensor) -> Tensor:
         """``[n, k]`` to ``[n, T, k]``."""
         return values.unsqueeze(1).expand(-1, self.frames, -1)
+
+
+def shift(frames: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Move each frame by parts of pixels, with linear interpolation; what comes in from outside is black (−1).
+
+    Two matrix products, through which gradients reach both the pixels and the distances (the translation of
+    Jaderberg et al. 2015, "Spatial transformer networks", eqs. 1 and 5).
+
+    Args:
+        frames: ``[n, T, C, H, W]`` in −1 … 1, or ``[n, 1, C, H, W]`` to move one picture in T ways.
+        down: pixels downwards, ``[n, T]``.
+        right: pixels to the right, ``[n, T]``.
+
+    Returns:
+        float ``[n, T, C, H, W]``.
+    """
+    rows, columns = _interpolation(down, frames.shape[-2]), _interpolation(right, frames.shape[-1])
+    return rows @ (frames.float() + 1) @ columns.transpose(-1, -2) - 1
+
+
+def _interpolation(distance: Tensor, side: int) -> Tensor:
+    """``[n, T]`` to matrices ``[n, T, 1, side, side]`` that move a line of pixels by that much."""
+    place = torch.arange(side, dtype=torch.float32, device=distance.device)
+    offset = place[:, None] - place - distance[:, :, None, None, None]
+    return torch.relu(1 - offset.abs())

@@ -7,7 +7,7 @@ from trainer.data import ImageSpec
 from trainer.errors import ConfigError
 from trainer.networks import DISCRIMINATORS, ENCODERS, GENERATORS
 from trainer.networks.convolutional_encoder import ConvolutionalEncoderConfig
-from trainer.networks.lstm_generator import LstmGeneratorConfig
+from trainer.networks.lstm_generator import LstmGeneratorConfig, shift
 from trainer.networks.recurrent_encoder import RecurrentEncoderConfig
 from trainer.networks.sequence_discriminator import SequenceDiscriminatorConfig
 from trainer.networks.upsampling_generator import UpsamplingGeneratorConfig
@@ -35,6 +35,28 @@ def test_the_latent_of_a_step_reaches_that_frame_and_later_ones_alone() -> None:
         difference = (built(latents, LABELS[:1]) - built(changed, LABELS[:1])).abs().amax((0, 2, 3, 4))
     assert difference[:2].max() == 0
     assert difference[2:].min() > 0
+
+
+@pytest.mark.parametrize("path_dim", [0, 4])
+def test_what_is_drawn_can_be_shifted(path_dim: int) -> None:
+    built = LstmGeneratorConfig(path_dim=path_dim, reach=0.4).build(SPECS[1])
+    assert built(torch.randn(3, built.latent_dim), LABELS).shape == (3, 3, 3, 24, 16)
+
+
+def test_a_shift_moves_whole_and_half_pixels_and_fills_with_black() -> None:
+    picture = torch.full((1, 1, 1, 3, 4), -1.0)
+    picture[..., 1, 1] = 1
+    moved = shift(picture, torch.tensor([[1.0, 0.0, -9.0]]), torch.tensor([[2.0, 0.5, 0.0]]))
+    assert moved.shape == (1, 3, 1, 3, 4)
+    assert moved[0, 0, 0, 2, 3] == 1
+    assert moved[0, 0].sum() == -10
+    assert moved[0, 1, 0, 1].tolist() == [-1, 0, 0, -1]
+    assert moved[0, 2].max() == -1
+
+
+def test_a_generator_in_which_nothing_would_move_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing would move"):
+        LstmGeneratorConfig(path_dim=0).build(SPECS[0])
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
