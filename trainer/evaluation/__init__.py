@@ -17,6 +17,7 @@ from trainer.evaluation.measures import (
     smallest_class_variety,
     synthetic_to_real_accuracy,
 )
+from trainer.evaluation.sequences import frame_frechet_distance, motion_amount, motion_smoothness
 
 __all__ = ["EvaluationConfig", "Evaluator", "Sampler", "draw_samples"]
 
@@ -76,6 +77,12 @@ class Evaluator:
                 synthetic_to_real_accuracy(samples, held_out),
                 real_accuracy,
             )
+        if samples.spec.frames > 1:
+            for measure in (frame_frechet_distance, motion_amount, motion_smoothness):
+                values[measure.__name__] = (
+                    measure(samples.images, real.images),
+                    measure(held_out.images, real.images),
+                )
         return {
             name: Measurement(value=value, samples=len(samples), real=of_real)
             for name, (value, of_real) in sorted(values.items())

@@ -11,6 +11,8 @@ from trainer.errors import ConfigError
 from trainer.networks.base import Generator, GeneratorConfig, check_moving
 from trainer.networks.upsampling_generator import UpsamplingGenerator, UpsamplingGeneratorConfig
 
+_FIRST_SPEED = 0.5  # of the LSTM's first outputs, which are about 0.2, in reaches per frame
+
 
 class LstmGeneratorConfig(GeneratorConfig):
     """Content and motion apart, as in MoCoGAN (Tulyakov et al. 2018, section 3)."""
@@ -71,7 +73,8 @@ class LstmGenerator(Generator):
         self.lstm = nn.LSTM(config.motion_dim + config.step_dim, config.state, batch_first=True)
         self.path = nn.Sequential(nn.Linear(config.state, config.state), nn.ReLU())
         self.to_path = nn.Linear(config.state, config.path_dim) if config.path_dim else None
-        self.to_shift = nn.Linear(config.state, 2) if config.reach else None
+        self.to_velocity = nn.Linear(config.state, 2) if config.reach else None
+        self.to_place = nn.Linear(config.motion_dim, 2)
         self._reach = (config.reach * spec.height, config.reach * spec.width)
         decoder = UpsamplingGeneratorConfig(
             latent_dim=config.content_dim + config.path_dim,
@@ -91,9 +94,11 @@ class LstmGenerator(Generator):
         states, _ = self.lstm(inputs, (hidden.unsqueeze(0).contiguous(), cell.unsqueeze(0).contiguous()))
         path = self.path(states)
         frames = self._draw(content, path, labels)
-        if self.to_shift is None:
+        if self.to_velocity is None:
             return frames
-        down, right = torch.tanh(self.to_shift(path).float()).unbind(2)
+        # Steps add up to places, so that something moves from the first day of training.
+        walked = torch.cumsum(self.to_velocity(path).float() * _FIRST_SPEED, dim=1)
+        down, right = torch.tanh(self.to_place(motion).float().unsqueeze(1) + walked).unbind(2)
         return shift(frames, down * self._reach[0], right * self._reach[1])
 
     def _draw(self, content: Tensor, path: Tensor, labels: Tensor) -> Tensor:
