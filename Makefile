@@ -3,6 +3,8 @@
 PYTHON ?= python3
 STORE ?= models
 RECIPE ?= digits-cgan
+DATA ?= ../shared/data/mnist
+MINUTES ?= 10
 export PYTHON
 
 # The stamps make a second call instant; a change of the requirements installs again.
@@ -11,7 +13,7 @@ INSTALLED_TEST := .venv/.installed-test
 REQUIREMENTS := pyproject.toml constraints.txt scripts/install
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo train serve test test-slow bench lint proto clean
+.PHONY: help install install-test demo train results serve test test-slow bench lint proto clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,9 @@ demo: $(INSTALLED) ## train a digit generator, serve it, sample it into out/demo
 
 train: $(INSTALLED) ## train RECIPE (digits-cgan) in runs/RECIPE, publish to STORE (models)
 	@.venv/bin/latentd train $(RECIPE) --run runs/$(RECIPE) --store $(STORE)
+
+results: $(INSTALLED) ## train every recipe on DATA for MINUTES (10), measure it, write trainer/RESULTS.md
+	@scripts/results --data $(DATA) --minutes $(MINUTES)
 
 serve: $(INSTALLED) ## serve the packages of STORE (models) on HTTP port 8000 and gRPC port 8001
 	@.venv/bin/latentd serve --store $(STORE) --state state
