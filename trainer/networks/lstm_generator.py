@@ -1,8 +1,10 @@
 """A generator of sequences: an LSTM walks through the latent space, one decoder draws every frame."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -39,6 +41,10 @@ class LstmGeneratorConfig(GeneratorConfig):
     reach: float = Field(default=0.0, ge=0, le=1)
     """How far the LSTM may shift what the decoder drew, as a share of the side; 0: it does not. A decoder of
     convolutions spends long on learning to draw the same thing at any place, a shift has it for nothing."""
+
+    picture: int | None = Field(default=None, ge=4, le=256)
+    """Side in pixels of what the decoder draws, in the middle of the frame, before it is shifted; null: all of the
+    frame. A smaller one is faster, and holds nothing back beyond the border that a shift would bring into view."""
 
     label_dim: int = Field(default=16, ge=1, le=1024)
     """See the `upsampling` generator, which is the decoder, as for the two widths."""
@@ -82,7 +88,9 @@ class LstmGenerator(Generator):
             width=config.width,
             min_width=config.min_width,
         )
-        self.decoder = UpsamplingGenerator(decoder, spec)
+        self._size = (spec.height, spec.width)
+        height, width = (min(side, config.picture or side) for side in self._size)
+        self.decoder = UpsamplingGenerator(decoder, replace(spec, height=height, width=width))
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, T, C, H, W]``."""
@@ -104,11 +112,15 @@ class LstmGenerator(Generator):
     def _draw(self, content: Tensor, path: Tensor, labels: Tensor) -> Tensor:
         """``[n, T, C, H, W]``, or ``[n, 1, C, H, W]`` where every frame shows the same."""
         if self.to_path is None:
-            picture: Tensor = self.decoder(content, labels)
-            return picture.unsqueeze(1)
+            return self._in_the_middle(self.decoder(content, labels)).unsqueeze(1)
         codes = torch.cat([self._each_frame(content), self.to_path(path)], dim=2)
         frames: Tensor = self.decoder(codes.flatten(0, 1), self._each_frame(labels[:, None]).flatten())
-        return torch.unflatten(frames, 0, (-1, self.frames))
+        return torch.unflatten(self._in_the_middle(frames), 0, (-1, self.frames))
+
+    def _in_the_middle(self, pictures: Tensor) -> Tensor:
+        """On black (−1), at the size of the frame."""
+        below, right = (whole - part for whole, part in zip(self._size, pictures.shape[-2:], strict=True))
+        return F.pad(pictures, (right // 2, right - right // 2, below // 2, below - below // 2), value=-1.0)
 
     def _each_frame(self, values: Tensor) -> Tensor:
         """``[n, k]`` to ``[n, T, k]``."""

@@ -43,6 +43,14 @@ def test_what_is_drawn_can_be_shifted(path_dim: int) -> None:
     assert built(torch.randn(3, built.latent_dim), LABELS).shape == (3, 3, 3, 24, 16)
 
 
+def test_a_smaller_picture_stands_in_the_middle_of_black() -> None:
+    built = LstmGeneratorConfig(picture=8, path_dim=4).build(SPECS[0])
+    frames = built(torch.randn(3, built.latent_dim), LABELS)
+    assert frames.shape == (3, 5, 1, 20, 20)
+    assert frames[..., 6:14, 6:14].min() > -1
+    assert frames.sum(dim=(0, 1, 2))[:6].max() == frames.sum(dim=(0, 1, 2))[14:].max() == -15
+
+
 def test_a_shift_moves_whole_and_half_pixels_and_fills_with_black() -> None:
     picture = torch.full((1, 1, 1, 3, 4), -1.0)
     picture[..., 1, 1] = 1
