@@ -34,7 +34,7 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
 
 
 class DcganDiscriminator(Discriminator):
-    """5×5 convolutions of stride 2 with leaky ReLU and dropout until a side is at most 8, then a linear output."""
+    """4×4 convolutions of stride 2 with leaky ReLU and dropout until a side is at most 8, then a linear output."""
 
     def __init__(self, config: DcganDiscriminatorConfig, spec: ImageSpec) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class DcganDiscriminator(Discriminator):
         self.convs = nn.ModuleList()
         after = config.width
         while len(self.convs) < 2 or max(height, width) > 8:
-            self.convs.append(nn.Conv2d(channels, after, 5, stride=2, padding=2))
-            channels, height, width, after = after, -(-height // 2), -(-width // 2), 2 * after
+            self.convs.append(nn.Conv2d(channels, after, 4, stride=2, padding=1))
+            channels, height, width, after = after, height // 2, width // 2, 2 * after
         self.output = nn.Linear(channels * height * width, 1)
         for module in (*self.convs, self.output):
             nn.init.normal_(module.weight, std=0.02)
