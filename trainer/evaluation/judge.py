@@ -5,6 +5,8 @@ fingerprint, so that every recipe on the same data is judged by the same network
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,14 +110,26 @@ def train_network(network: JudgeNetwork, data: LabelledImages) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
     random = torch.Generator().manual_seed(_SEED)
     network.train()
-    for _ in range(steps):
-        rows = torch.randint(0, len(data), (_BATCH,), generator=random)
-        loss = F.cross_entropy(network(_as_input(images[rows]))[1], labels[rows])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+    with _one_thread():
+        for _ in range(steps):
+            rows = torch.randint(0, len(data), (_BATCH,), generator=random)
+            loss = F.cross_entropy(network(_as_input(images[rows]))[1], labels[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
     network.eval()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Steps this short lose more to a second thread on a busy machine than they gain on an idle one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _network(data: LabelledImages) -> JudgeNetwork:
