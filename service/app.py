@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -42,6 +43,21 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
+@dataclass(frozen=True)
+class _Server:
+    """Every part, built and listening, not yet serving."""
+
+    settings: Settings
+    lifecycle: Lifecycle
+    registry: Registry
+    batcher: Batcher
+    engine: Engine
+    http: _HttpServer
+    http_socket: socket.socket
+    grpc: GrpcServer
+    grpc_port: int
+
+
 async def serve(settings: Settings) -> None:
     """Run the server until SIGTERM or SIGINT.
 
@@ -50,16 +66,27 @@ async def serve(settings: Settings) -> None:
         RuntimeError: onnxruntime is missing or installed twice.
     """
     check_onnxruntime()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    server = _build(settings)
+    await server.grpc.start()
+    http = asyncio.create_task(server.http.serve(sockets=[server.http_socket]))
+    http.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
+    await _load(server)
+    poll = asyncio.create_task(server.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
+    await stop.wait()
+    await _stop(server, http, poll)
+
+
+def _build(settings: Settings) -> _Server:
+    """Check that this server may and can listen, and make its parts."""
     try:
         settings.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-
     metrics = Metrics(CollectorRegistry())
     batcher = Batcher(
         metrics,
@@ -80,13 +107,7 @@ async def serve(settings: Settings) -> None:
         timeout_s=settings.timeout_ms / 1000,
     )
     application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
-    http_socket = _listen(settings.host, settings.http_port)
-    grpc_server = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
-    try:
-        grpc_port = grpc_server.bind(settings.host, settings.grpc_port)
-    except OSError as error:
-        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    http_server = _HttpServer(
+    http = _HttpServer(
         uvicorn.Config(
             application,
             log_config=None,
@@ -96,32 +117,43 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=int(settings.drain_seconds),
         )
     )
-
-    await grpc_server.start()
-    http_task = asyncio.create_task(http_server.serve(sockets=[http_socket]))
-    http_task.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
+    http_socket = _listen(settings.host, settings.http_port)
+    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
     try:
-        await registry.refresh()
+        grpc_port = grpc.bind(settings.host, settings.grpc_port)
+    except OSError as error:
+        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
+    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+
+
+async def _load(server: _Server) -> None:
+    """Load the store's models, then say where the server is and whether it is ready."""
+    settings = server.settings
+    try:
+        await server.registry.refresh()
     except OSError as error:
         raise SettingsError(f"setting store: {settings.store} cannot be read: {error.strerror}") from error
-    registry.on_change(lambda: _keep(asyncio.ensure_future(grpc_server.publish_health())))
-    await grpc_server.publish_health()
-    poll_task = asyncio.create_task(registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
-    _announce(settings, _address(settings.host, http_socket.getsockname()[1]), _address(settings.host, grpc_port))
-    if not lifecycle.ready:
-        _LOG.warning("not ready: %s", lifecycle.reason)
+    server.registry.on_change(lambda: _keep(asyncio.ensure_future(server.grpc.publish_health())))
+    await server.grpc.publish_health()
+    http_port = server.http_socket.getsockname()[1]
+    _announce(settings, _address(settings.host, http_port), _address(settings.host, server.grpc_port))
+    if not server.lifecycle.ready:
+        _LOG.warning("not ready: %s", server.lifecycle.reason)
 
-    await stop.wait()
+
+async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task[None] | None") -> None:
+    """Stop in the order that the module's docstring gives."""
+    settings = server.settings
     _LOG.info("stopping: finishing what is in flight")
-    lifecycle.draining = True
-    await grpc_server.publish_health()
+    server.lifecycle.draining = True
+    await server.grpc.publish_health()
     await asyncio.sleep(settings.drain_notice_seconds)
-    if poll_task is not None:
-        poll_task.cancel()
-    http_server.should_exit = True
-    await asyncio.gather(http_task, grpc_server.stop(settings.drain_seconds))
-    await batcher.close()
-    engine.close()
+    if poll is not None:
+        poll.cancel()
+    server.http.should_exit = True
+    await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
+    await server.batcher.close()
+    server.engine.close()
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 
