@@ -1,15 +1,16 @@
 """What a regularizer is: anything that keeps the game within bounds, in one or more of five roles.
 
-A system calls every role of every regularizer at its moment, without knowing which ones do something there:
+A system calls every role at its moment, without knowing which regularizers do something there:
 
 1. `prepare`, once, before optimizers exist: the module may be changed for good.
 2. `discriminator_penalty`, at each discriminator step: a term from what the discriminator was shown.
 3. `weight_penalty`, at each step of either network: a term from its weights.
-4. `game_penalty`, at each step of either network: a term from the losses of both.
+4. `GameRegularizerConfig.game_penalty`, at each step of either network: a term from the losses of both.
 5. `after_step`, after each discriminator update.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -59,11 +60,6 @@ class RegularizerConfig(Config):
     kind: str
     """Which regularizer; see `trainer.regularizers.REGULARIZERS`."""
 
-    @property
-    def plays(self) -> bool:
-        """Whether `game_penalty` does something; systems compute its costly argument only then."""
-        return False
-
     def prepare(self, discriminator: nn.Module) -> None:
         """Change the freshly built discriminator in place."""
 
@@ -75,12 +71,16 @@ class RegularizerConfig(Config):
         """The weighted term for the weights of `module`, a scalar; None for a player that is left alone."""
         return None
 
-    def game_penalty(self, game: Game) -> Tensor:
-        """The weighted term, a scalar, for whoever moves; only called where `plays`."""
-        raise NotImplementedError
-
     def after_step(self, discriminator: nn.Module) -> None:
         """Change the discriminator's weights in place after its update."""
+
+
+class GameRegularizerConfig(RegularizerConfig, ABC):
+    """A term from the losses of both players; a system computes them together only for these."""
+
+    @abstractmethod
+    def game_penalty(self, game: Game) -> Tensor:
+        """The weighted term, a scalar, for whoever moves."""
 
 
 class LazyRegularizerConfig(RegularizerConfig):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trainer.regularizers.base import Game, RegularizerConfig
+from trainer.regularizers.base import Game, GameRegularizerConfig
 
 
 def squared_field(game: Game) -> Tensor:
@@ -26,7 +26,7 @@ def squared_field(game: Game) -> Tensor:
     return torch.stack([gradient.square().sum() for gradient in gradients]).sum() / 2
 
 
-class ConsensusConfig(RegularizerConfig):
+class ConsensusConfig(GameRegularizerConfig):
     """Both players also walk towards where neither is moved: the rotation around an equilibrium is damped.
 
     Costs second derivatives of both networks at every step, three to four times the time of a step without it.
@@ -37,11 +37,6 @@ class ConsensusConfig(RegularizerConfig):
 
     gamma: float = Field(default=0.1, ge=0)
     """Weight γ; the paper uses 10 with RMSProp at 1e-4 on summed losses, 0.1 and below keep their place here."""
-
-    @property
-    def plays(self) -> bool:
-        """Yes."""
-        return True
 
     def game_penalty(self, game: Game) -> Tensor:
         """γ · `squared_field`."""

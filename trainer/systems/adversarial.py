@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.ema import update_average, with_statistics
 from trainer.networks.base import Generator
-from trainer.regularizers.base import Game, Player, Shown
+from trainer.regularizers.base import Game, GameRegularizerConfig, Player, Shown
 from trainer.systems.base import Ingredients, Metrics, SystemConfig
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -148,7 +148,7 @@ class AdversarialSystem:
             penalty = regularizer.weight_penalty(player, self._modules[player])
             if penalty is not None:
                 terms[f"penalty_{player}_{kind}"] = penalty
-            if regularizer.plays:
+            if isinstance(regularizer, GameRegularizerConfig):
                 terms[f"penalty_{player}_{kind}"] = regularizer.game_penalty(self._game(real, labels))
         return sum(terms.values(), loss), terms
 
