@@ -7,7 +7,8 @@ each process's own part, as everywhere.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -33,6 +34,17 @@ def processes_per_node() -> int:
 def leads() -> bool:
     """Whether this process writes the run folder and speaks."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def group_left_at_the_end() -> Iterator[None]:
+    """Leave the group of processes on the way out: its threads, if they are running when the interpreter ends,
+    abort the process. Fabric does so for NCCL only."""
+    try:
+        yield
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 class AveragedGradients(DDPStrategy):

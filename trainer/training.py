@@ -18,7 +18,7 @@ from trainer.dry_run import dry_run
 from trainer.errors import ConfigError, RunError
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
-from trainer.ranks import leads
+from trainer.ranks import group_left_at_the_end, leads
 from trainer.recipe import Recipe, load_recipe
 from trainer.reports import evaluation_table
 from trainer.run_folder import RunFolder
@@ -68,6 +68,7 @@ def resolve(recipe: str, overrides: tuple[str, ...]) -> Recipe:
     return apply_overrides(load_recipe(recipe), overrides)
 
 
+@group_left_at_the_end()
 def rehearse(name: str, overrides: tuple[str, ...]) -> str:
     """What a run would be, in words; nothing is written.
 
@@ -103,6 +104,7 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
         return _train(request, recipe, run, store, say)
 
 
+@group_left_at_the_end()
 def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say) -> TrainOutcome:
     data = open_data(recipe.data)
     fabric = make_fabric(recipe.device, data.train.spec)
