@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -17,9 +15,9 @@ from service.errors import Internal, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.request_ids import request_id as choose_request_id
 
 _LOG = logging.getLogger("latentd.access")
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _OPEN_SERVICES = ("/grpc.health.v1.Health/",)
 _OPEN_METHODS = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 
@@ -50,8 +48,7 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         method = handler_call_details.method
         metadata = dict(handler_call_details.invocation_metadata or ())
         authorization = metadata.get("authorization")
-        given = metadata.get("x-request-id", "")
-        request_id = given if isinstance(given, str) and _REQUEST_ID.match(given) else uuid.uuid4().hex
+        request_id = choose_request_id(metadata.get("x-request-id"))
         if not method.startswith(_OPEN_SERVICES) and method not in _OPEN_METHODS:
             try:
                 authenticate(authorization if isinstance(authorization, str) else None, self._keys)

@@ -4,9 +4,7 @@ Plain ASGI: no task and no queue per request.
 """
 
 import logging
-import re
 import time
-import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,9 +14,9 @@ from service.errors import Internal, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.request_ids import request_id as choose_request_id
 
 _LOG = logging.getLogger("latentd.access")
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Probes answer without a key: they say nothing but yes or no."""
@@ -36,8 +34,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        request_id = choose_request_id(Headers(scope=scope).get("x-request-id"))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         start, status = time.perf_counter(), 0
