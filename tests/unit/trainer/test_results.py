@@ -7,12 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.unit.trainer.data.test_sources import npz
-from trainer import results
 from trainer.data import DataConfig, open_data
 from trainer.evaluation import judge as judge_module
 from trainer.evaluation.comparison import Classes, Likeness
-from trainer.results import main
-from trainer.results_table import Heading, Row, render
+from trainer.results import __main__ as results
+from trainer.results.__main__ import main
+from trainer.results.table import Heading, Row, render
 
 FLOOR = Likeness(2.0, 0.9, 0.91, 1.0, 0.97)
 HEADING = Heading("mnist", 10, 5000, FLOOR, 0.991, "../docs/results")
@@ -54,7 +54,7 @@ def test_a_recipe_is_trained_measured_and_not_measured_twice(tmp_path: Path, mon
     assert (tmp_path / "pictures" / "digits-cgan.png").exists()
     assert str(tmp_path) not in table
 
-    monkeypatch.setattr(results, "_run", None)
+    monkeypatch.setattr(results, "train_recipe", None)
     again = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert again.exit_code == 0
     assert (tmp_path / "RESULTS.md").read_text() == table
