@@ -7,9 +7,6 @@ that was interrupted goes on where it stopped.
 import hashlib
 import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,18 +16,17 @@ import click
 import numpy as np
 
 from runtime.atomic import write_atomic
-from runtime.errors import PackageError
 from runtime.generator import Generator
 from runtime.latents import row_seeds
 from runtime.package import Package
-from runtime.store import DirectoryStore
 from trainer.config import parse
 from trainer.data import DataConfig, DataSplit, LabelledImages, open_data
 from trainer.errors import TrainerError
 from trainer.evaluation.comparison import Classes, Comparison, Likeness, judge_classes
 from trainer.evaluation.judge import Judge, trained_judge
 from trainer.recipes import recipe_names
-from trainer.results_table import Heading, Row, render
+from trainer.results.runs import train_recipe
+from trainer.results.table import Heading, Row, render
 from trainer.training import resolve
 
 _FIRST_SEED = 8_000_000
@@ -83,22 +79,14 @@ class Study:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _train_and_measure(self, recipe: str, run: Path) -> Row:
-        store = DirectoryStore(run / "models")
-        settings = [argument for setting in self.settings() for argument in ("--set", setting)]
-        command = [sys.executable, "-m", "trainer", recipe, "--run", str(run), "--store", str(store.root), *settings]
-        begun = time.monotonic()
-        code, errors, peak = _run(command, run)
-        wall = time.monotonic() - begun
-        try:
-            package = store.open(recipe, max(store.versions()[recipe]))
-        except (KeyError, PackageError):
-            verdict = errors.strip().splitlines()[-1:] or [f"exit code {code}"]
-            return Row(recipe, *_progress(run), wall, peak, verdict[0].removeprefix("Error: "), None, None, None)
-        provenance = package.manifest.provenance
-        likeness, classes = self._judge_package(package)
+        trained = train_recipe(recipe, run, self.settings())
+        likeness, classes, grid = None, None, None
+        if trained.package is not None:
+            likeness, classes = self._judge_package(trained.package)
+            grid = self._copy_grid(trained.package, recipe)
         return Row(
-            recipe, provenance.trained_images, provenance.training_seconds, wall, peak, "",
-            likeness, classes, self._copy_grid(package, recipe),
+            recipe, trained.images, trained.seconds, trained.wall_seconds, trained.peak_mib, trained.verdict,
+            likeness, classes, grid,
         )  # fmt: skip
 
     def _judge_package(self, package: Package) -> tuple[Likeness | None, Classes | None]:
@@ -146,29 +134,6 @@ def write_table(study: Study, recipes: Sequence[str], out: Path) -> None:
         rows.append(study.measure(recipe))
         write_atomic(out, render(study.heading(out), rows).encode())
     click.echo(f"wrote {out}")
-
-
-def _run(command: list[str], run: Path) -> tuple[int, str, float]:
-    """Run `command` with its progress on this terminal; its exit code, standard error, and peak memory in MiB."""
-    run.mkdir(parents=True, exist_ok=True)
-    errors = run / "stderr.txt"
-    with errors.open("wb") as file:
-        process = subprocess.Popen(command, stderr=file)  # noqa: S603 - this very program
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except KeyboardInterrupt:
-            process.wait()
-            raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, errors.read_text(encoding="utf-8", errors="replace"), usage.ru_maxrss / 2**10
-
-
-def _progress(run: Path) -> tuple[int, float]:
-    """Images and seconds of a run that published nothing."""
-    metrics = run / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    last: dict[str, Any] = json.loads(lines[-1]) if lines else {"images": 0, "seconds": 0.0}
-    return last["images"], last["seconds"]
 
 
 def _as_row(row: dict[str, Any]) -> Row:
