@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from runtime.store import DirectoryStore
 from trainer.errors import RunError
 from trainer.run_folder import RunFolder
 
+_running: set[int] = set()
 _STOPPED = {signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP}
 
 
@@ -67,6 +69,13 @@ def train_recipe(recipe: str, run: Path, settings: Sequence[str]) -> TrainedRun:
     return TrainedRun(package, "", provenance.trained_images, provenance.training_seconds, wall_seconds, peak_mib)
 
 
+def stop_trainings() -> None:
+    """Ask the trainings of every thread to save and stop; their calls end in a `RunError`."""
+    for number in tuple(_running):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGTERM)
+
+
 def _published(run: Path, store: DirectoryStore) -> Package | None:
     """What the run says it has published, if it is still there."""
     result = RunFolder(run).read_result()
@@ -92,6 +101,7 @@ def _run(command: list[str], run: Path) -> str:
     begun = time.monotonic()
     with errors.open("wb") as file:
         process = subprocess.Popen(command, stderr=file)  # noqa: S603 - this very program
+        _running.add(process.pid)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -99,6 +109,7 @@ def _run(command: list[str], run: Path) -> str:
             _, status, usage = os.wait4(process.pid, 0)
             raise
         finally:
+            _running.discard(process.pid)
             process.returncode = code = os.waitstatus_to_exitcode(status)
             seconds, peak_mib = _used(run)
             used = {

@@ -1,0 +1,46 @@
+"""Results kept under a key, so that nothing is trained or measured twice."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from runtime.atomic import write_atomic
+from trainer.training import resolve
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+_ONLY_WORDS = ("family", "description", "package")
+
+
+def training_key(recipe: str, settings: Sequence[str], data_fingerprint: str) -> str:
+    """SHA-256 in hex of everything that decides how a training goes: the resolved recipe and the images."""
+    config = resolve(recipe, tuple(settings)).model_dump(mode="json")
+    config["data"]["path"] = None  # the fingerprint says which images
+    return key_of({field: value for field, value in config.items() if field not in _ONLY_WORDS}, data_fingerprint)
+
+
+def key_of(*parts: Any) -> str:
+    """SHA-256 in hex of `parts`, which are what JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_kept(path: Path, key: str, kind: type[T]) -> T | None:
+    """The dataclass that `path` keeps, or None where there is none under this `key`."""
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return TypeAdapter(kind).validate_python(kept["value"]) if kept["key"] == key else None
+
+
+def write_kept(path: Path, key: str, value: "DataclassInstance") -> None:
+    """Keep `value` in `path`, in place of what it kept before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps({"key": key, "value": asdict(value)}, indent=2).encode())

@@ -1,0 +1,148 @@
+"""The study of all recipes: the same images and the same time for each, measured with the same numbers."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.resources import files
+
+import click
+import yaml
+
+from trainer.data import DataSplit, open_data
+from trainer.recipe import Recipe
+from trainer.recipes import recipe_names
+from trainer.results.kept import key_of, read_kept, training_key, write_kept
+from trainer.results.motion import measure_motion
+from trainer.results.order import Order
+from trainer.results.pictures import write_picture
+from trainer.results.recipe_tables import Frame, Row, render
+from trainer.results.runs import TrainedRun, stop_trainings, train_recipe
+from trainer.results.yardstick import Yardstick
+from trainer.training import resolve
+
+
+def section(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    """The section of `order.recipes`, or of all recipes, and of whatever was measured before, after each new row.
+
+    Raises:
+        RunError: a training was stopped by a signal.
+        ConfigError: no such recipe.
+    """
+    bench = Bench(order, yardstick)
+    wanted = order.recipes or tuple(recipe_names())
+    rows = {recipe: bench.kept(recipe) for recipe in dict.fromkeys((*recipe_names(), *wanted))}
+    frame = _frame(order, yardstick)
+
+    def text() -> str:
+        found = [row for row in rows.values() if row is not None]
+        sequences = {row.recipe for row in found if bench.recipe(row.recipe).data.moving is not None}
+        return render(
+            frame,
+            [row for row in found if row.recipe not in sequences],
+            [row for row in found if row.recipe in sequences],
+        )
+
+    yield text()
+    missing = [recipe for recipe in wanted if rows[recipe] is None]
+    for row in _together(bench.row, missing, order.jobs):
+        rows[row.recipe] = row
+        yield text()
+
+
+class Bench:
+    """Trains a recipe on the order's images, measures it, and keeps the row."""
+
+    def __init__(self, order: Order, yardstick: Yardstick) -> None:
+        self._order, self._yardstick = order, yardstick
+        self._folder = order.folder / "recipes"
+        self._lock = threading.Lock()
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe as it is trained here."""
+        return resolve(name, self.settings(name))
+
+    def settings(self, name: str) -> tuple[str, ...]:
+        """Overrides for this order; digits that do not fit on the canvas they move on are made half as wide."""
+        settings = self._order.settings(self._order.minutes)
+        if self._order.jobs > 1:
+            settings = (*settings, "device.threads=1")
+        moving = resolve(name, settings).data.moving
+        spec = self._yardstick.data.train.spec
+        if moving is not None and moving.digit_size is None and max(spec.height, spec.width) > moving.canvas:
+            settings = (*settings, f"data.moving.digit_size={moving.canvas // 2}")
+        return settings
+
+    def kept(self, name: str) -> Row | None:
+        """What was measured before with the same settings, if its picture is still there."""
+        key = self._training_key(name)
+        row = read_kept(self._folder / f"{name}-{key[:8]}" / "measured.json", self._key(key), Row)
+        if row is None or (row.picture and not (self._order.pictures / row.picture).exists()):
+            return None
+        return row
+
+    def row(self, name: str) -> Row:
+        """Train and measure; a training that is finished is not repeated."""
+        click.echo(f"recipe {name}")
+        key = self._training_key(name)
+        run = self._folder / f"{name}-{key[:8]}"
+        trained = train_recipe(name, run, self.settings(name))
+        with self._lock:
+            row = self._measured(name, trained)
+        write_kept(run / "measured.json", self._key(key), row)
+        return row
+
+    def _training_key(self, name: str) -> str:
+        return training_key(name, self.settings(name), self._yardstick.data.fingerprint())
+
+    def _key(self, training: str) -> str:
+        return key_of(training, self._order.samples)
+
+    def _measured(self, name: str, trained: TrainedRun) -> Row:
+        begun = (name, trained.images, trained.seconds, trained.wall_seconds, trained.peak_mib)
+        package = trained.package
+        if package is None:
+            return Row(*begun, trained.verdict)
+        evaluation = package.manifest.evaluation
+        error, labels = evaluation.get("reconstruction_error"), evaluation.get("label_accuracy")
+        moving = package.manifest.output.frames > 1
+        return Row(
+            *begun,
+            measured=None if moving else self._yardstick.measure(package),
+            motion=measure_motion(package, self._sequences(name), self._order.samples) if moving else None,
+            labels=(labels.value, labels.real) if moving and labels is not None else None,
+            reconstruction=None if error is None else error.value,
+            picture=write_picture(package, self._order.pictures, name),
+        )
+
+    def _sequences(self, name: str) -> DataSplit:
+        return open_data(self.recipe(name).data)
+
+
+def _together(measure: Callable[[str], Row], recipes: Sequence[str], jobs: int) -> Iterator[Row]:
+    """Rows in the order in which they are ready, `jobs` trainings at a time; all stop with the first that raises."""
+    with ThreadPoolExecutor(jobs) as pool:
+        rows = [pool.submit(measure, recipe) for recipe in recipes]
+        try:
+            for row in as_completed(rows):
+                yield row.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop_trainings()
+            raise
+
+
+def _frame(order: Order, yardstick: Yardstick) -> Frame:
+    conditions = (
+        f"Every recipe was trained on {order.data_path.name} for at most {order.minutes:g} min with seed 0, one run "
+        "each, "
+    )
+    conditions += f"{order.jobs} at once with one thread each." if order.jobs > 1 else "one after the other."
+    text = (files("trainer.results") / "remarks.yaml").read_text(encoding="utf-8")
+    return Frame(
+        conditions=conditions,
+        samples=yardstick.samples,
+        training_images=len(yardstick.data.train),
+        real=yardstick.real,
+        pictures=order.pictures_link,
+        remarks=yaml.safe_load(text) or {},
+    )

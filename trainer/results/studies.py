@@ -1,0 +1,24 @@
+"""The studies by name, in the order of their sections. One is loaded only when it runs."""
+
+from collections.abc import Callable, Iterator
+
+from trainer.results.order import Order
+from trainer.results.yardstick import Yardstick
+
+Study = Callable[[Order, Yardstick], Iterator[str]]
+"""Yields its section, markdown that begins with a second-level heading, each time it has advanced."""
+
+
+def _recipes(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.recipes import section
+
+    return section(order, yardstick)
+
+
+def _seeds(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.seeds import section
+
+    return section(order, yardstick)
+
+
+STUDIES: dict[str, Study] = {"recipes": _recipes, "seeds": _seeds}
