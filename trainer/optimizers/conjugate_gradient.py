@@ -18,7 +18,8 @@ Whatever the rule says, β is kept within 0 … `beta_max`, which the paper's co
 at most 1/2), and where dₙ would not descend, ⟨dₙ, gₙ⟩ ≥ 0, the direction restarts as −gₙ.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -29,35 +30,84 @@ from trainer.optimizers.base import OptimizerConfig
 
 BetaRule = Literal["FR", "PRP", "HS", "DY", "HZ", "HS-DY", "FR-PRP"]
 BETA_RULES: tuple[BetaRule, ...] = get_args(BetaRule)
+Vector = Sequence[Tensor]
+"""One tensor per parameter, of its shape: a vector of the space of all parameters."""
+
 _MU = 2.0
 
 
-def beta(rule: BetaRule, gradient: Tensor, last_gradient: Tensor, last_direction: Tensor) -> Tensor:
-    """βₙ before it is bounded, a scalar; not a number or infinite where a denominator is zero.
+class Terms:
+    """What the rules are made of, each computed when it is first asked for."""
 
-    Args:
-        rule: see the module.
-        gradient: gₙ, float ``[k]``.
-        last_gradient: gₙ₋₁, float ``[k]``.
-        last_direction: dₙ₋₁, float ``[k]``.
-    """
-    change = gradient - last_gradient
-    along = last_direction.dot(change)
-    fr = gradient.dot(gradient) / last_gradient.dot(last_gradient)
-    prp = gradient.dot(change) / last_gradient.dot(last_gradient)
-    hs = gradient.dot(change) / along
-    dy = gradient.dot(gradient) / along
-    hz = hs - _MU * change.dot(change) * gradient.dot(last_direction) / along.square()
-    values: dict[BetaRule, Tensor] = {
-        "FR": fr,
-        "PRP": prp,
-        "HS": hs,
-        "DY": dy,
-        "HZ": hz,
-        "HS-DY": torch.minimum(hs, dy).clamp(min=0),
-        "FR-PRP": torch.minimum(fr, prp).clamp(min=0),
-    }
-    return values[rule]
+    def __init__(self, gradient: Vector, last_gradient: Vector, last_direction: Vector) -> None:
+        """gₙ, gₙ₋₁ and dₙ₋₁."""
+        self._gradient, self._last_gradient, self._last_direction = gradient, last_gradient, last_direction
+
+    @cached_property
+    def change(self) -> Vector:
+        """yₙ."""
+        return torch._foreach_sub(tuple(self._gradient), tuple(self._last_gradient))
+
+    @cached_property
+    def square(self) -> Tensor:
+        """‖gₙ‖²."""
+        return _inner(self._gradient, self._gradient)
+
+    @cached_property
+    def last_square(self) -> Tensor:
+        """‖gₙ₋₁‖²."""
+        return _inner(self._last_gradient, self._last_gradient)
+
+    @cached_property
+    def turned(self) -> Tensor:
+        """⟨gₙ, yₙ⟩."""
+        return _inner(self._gradient, self.change)
+
+    @cached_property
+    def along(self) -> Tensor:
+        """⟨dₙ₋₁, yₙ⟩."""
+        return _inner(self._last_direction, self.change)
+
+    @cached_property
+    def slope(self) -> Tensor:
+        """⟨gₙ, dₙ₋₁⟩."""
+        return _inner(self._gradient, self._last_direction)
+
+
+def beta(rule: BetaRule, terms: Terms) -> Tensor:
+    """βₙ by the module's table, before it is bounded, a scalar; not finite where a denominator is zero."""
+    return _RULES[rule](terms)
+
+
+def _fr(terms: Terms) -> Tensor:
+    return terms.square / terms.last_square
+
+
+def _prp(terms: Terms) -> Tensor:
+    return terms.turned / terms.last_square
+
+
+def _hs(terms: Terms) -> Tensor:
+    return terms.turned / terms.along
+
+
+def _dy(terms: Terms) -> Tensor:
+    return terms.square / terms.along
+
+
+def _hz(terms: Terms) -> Tensor:
+    return _hs(terms) - _MU * _inner(terms.change, terms.change) * terms.slope / terms.along.square()
+
+
+_RULES: dict[BetaRule, Callable[[Terms], Tensor]] = {
+    "FR": _fr,
+    "PRP": _prp,
+    "HS": _hs,
+    "DY": _dy,
+    "HZ": _hz,
+    "HS-DY": lambda terms: torch.minimum(_hs(terms), _dy(terms)).clamp(min=0),
+    "FR-PRP": lambda terms: torch.minimum(_fr(terms), _prp(terms)).clamp(min=0),
+}
 
 
 class ConjugateGradient(torch.optim.Optimizer):
@@ -76,34 +126,37 @@ class ConjugateGradient(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        parameters = [(parameter, group["lr"]) for group in self.param_groups for parameter in group["params"]]
-        # A flat copy: the parameters' own gradients are overwritten by the next backward pass.
-        gradient = torch.cat([_gradient(parameter).flatten() for parameter, _ in parameters])
-        if any(self.state[parameter] for parameter, _ in parameters):
-            direction = self._next_direction(gradient, self._recall("gradient"), self._recall("direction"))
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        gradient = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+        if any(self.state[each] for each in parameters):
+            self._turn(parameters, gradient)
         else:
-            direction = -gradient
-        start = 0
-        for parameter, lr in parameters:
-            end = start + parameter.numel()
-            self.state[parameter] = {"gradient": gradient[start:end].clone(), "direction": direction[start:end].clone()}
-            parameter.add_(direction[start:end].view(parameter.shape), alpha=lr)
-            start = end
+            for parameter, own in zip(parameters, gradient, strict=True):
+                # Copies: the next backward pass overwrites the parameters' own gradients.
+                self.state[parameter] = {"gradient": own.clone(), "direction": -own}
+        for group in self.param_groups:
+            torch._foreach_add_(group["params"], self._recall("direction", group["params"]), alpha=group["lr"])
         return loss
 
-    def _next_direction(self, gradient: Tensor, last_gradient: Tensor, last_direction: Tensor) -> Tensor:
-        factor = beta(self._rule, gradient, last_gradient, last_direction)
+    def _turn(self, parameters: list[nn.Parameter], gradient: list[Tensor]) -> None:
+        """Direction and gradient of this step in place of the last ones."""
+        last_gradient, direction = self._recall("gradient", parameters), self._recall("direction", parameters)
+        terms = Terms(gradient, last_gradient, direction)
+        factor = beta(self._rule, terms)
         # Zero where a denominator was zero; without a branch, so that a GPU need not wait for the answer.
         factor = torch.where(factor.isfinite(), factor, 0.0).clamp(0.0, self._beta_max)
-        descends = factor * last_direction.dot(gradient) - gradient.dot(gradient) < 0
-        return torch.where(descends, factor, 0.0) * last_direction - gradient
+        descends = factor * terms.slope - terms.square < 0
+        torch._foreach_mul_(direction, torch.where(descends, factor, 0.0))
+        torch._foreach_sub_(direction, gradient)
+        torch._foreach_copy_(last_gradient, gradient)
 
-    def _recall(self, name: str) -> Tensor:
-        return torch.cat([self.state[parameter][name] for group in self.param_groups for parameter in group["params"]])
+    def _recall(self, name: str, parameters: list[nn.Parameter]) -> list[Tensor]:
+        return [self.state[parameter][name] for parameter in parameters]
 
 
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+def _inner(left: Vector, right: Vector) -> Tensor:
+    """⟨left, right⟩, a scalar."""
+    return torch.stack([a.flatten().dot(b.flatten()) for a, b in zip(left, right, strict=True)]).sum()
 
 
 class ConjugateGradientConfig(OptimizerConfig):
