@@ -74,7 +74,7 @@ class DcganGenerator(Generator):
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
         if self.embed is not None:
             latents = torch.cat([latents, self.embed(labels)], dim=1)
-        hidden = self.linear(latents).unflatten(1, self._start)
+        hidden = self.linear(latents).unflatten(1, self._start).contiguous(memory_format=torch.channels_last)
         for norm, conv in zip(self.norms, self.convs, strict=True):
             hidden = conv(F.relu(norm(hidden, labels)))
         return torch.tanh(hidden)

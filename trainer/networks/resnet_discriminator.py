@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.networks.base import DiscriminatorConfig, FeatureDiscriminator
+from trainer.networks.resampled_convolutions import DownsampledConv2d
 
 _SMALLEST = 8
 
@@ -68,16 +69,15 @@ class DownsamplingBlock(nn.Module):
 
     def __init__(self, before: int, after: int, *, first: bool, halves: bool) -> None:
         super().__init__()
-        self._first, self._halves = first, halves
+        self._first = first
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
+        self.conv2 = DownsampledConv2d(after, after) if halves else nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = nn.Conv2d(before, after, 1) if halves else None
 
     def forward(self, images: Tensor) -> Tensor:
         """``[n, before, H, W]`` to ``[n, after, H, W]``, or half of H and W."""
         hidden: Tensor = self.conv2(F.relu(self.conv1(images if self._first else F.relu(images))))
-        shortcut = images
-        if self._halves:
-            # Averages and 1×1 convolutions commute, and at the small size the latter costs a quarter.
-            hidden, shortcut = F.avg_pool2d(hidden, 2), F.avg_pool2d(images, 2)
-        return hidden + (shortcut if self.shortcut is None else self.shortcut(shortcut))
+        if self.shortcut is None:
+            return hidden + images
+        # Averages and 1×1 convolutions commute, and at the small size the latter costs a quarter.
+        return hidden + self.shortcut(F.avg_pool2d(images, 2))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig, doublings
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
+from trainer.networks.resampled_convolutions import UpsampledConv2d
 
 
 class ResnetGeneratorConfig(GeneratorConfig):
@@ -61,7 +62,7 @@ class ResnetGenerator(Generator):
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
         if self.embed is not None:
             latents = torch.cat([latents, self.embed(labels)], dim=1)
-        hidden = self.linear(latents).unflatten(1, self._start)
+        hidden = self.linear(latents).unflatten(1, self._start).contiguous(memory_format=torch.channels_last)
         for block in self.blocks:
             hidden = block(hidden, labels)
         hidden = F.relu(self.norm(hidden, labels))
@@ -75,17 +76,16 @@ class UpsamplingBlock(nn.Module):
     def __init__(self, width: int, classes: int | None) -> None:
         super().__init__()
         self.norm1, self.norm2 = make_norm(width, classes), make_norm(width, classes)
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = UpsampledConv2d(width, width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """``[n, width, H, W]`` and int64 ``[n]`` to ``[n, width, 2 H, 2 W]``."""
-        hidden: Tensor = F.interpolate(F.relu(self.norm1(images, labels)), scale_factor=2.0, mode="nearest")
-        hidden = F.relu(self.norm2(self.conv1(hidden), labels))
+        hidden: Tensor = self.conv1(F.relu(self.norm1(images, labels)))
+        hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
         # A 1×1 convolution and nearest upsampling commute, and at the small size it costs a quarter.
         shortcut: Tensor = F.interpolate(self.shortcut(images), scale_factor=2.0, mode="nearest")
-        hidden = self.conv2(hidden)
         return hidden + shortcut
 
 

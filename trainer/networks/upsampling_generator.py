@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig, doublings
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
+from trainer.networks.resampled_convolutions import UpsampledConv2d
 
 
 class UpsamplingGeneratorConfig(GeneratorConfig):
@@ -53,17 +54,20 @@ class UpsamplingGenerator(Generator):
         self.embed = nn.Embedding(spec.classes, config.label_dim)
         self.linear = nn.Linear(config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2])
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, spec.classes) for width in widths)
-        self.convs = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        self.convs = nn.ModuleList(UpsampledConv2d(before, after) for before, after in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], spec.channels, 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
         if not self.conditional:  # built without classes, whatever the data has
             labels = torch.zeros_like(labels)
-        hidden = self.linear(torch.cat([latents, self.embed(labels)], dim=1)).unflatten(1, self._start)
+        hidden = (
+            self.linear(torch.cat([latents, self.embed(labels)], dim=1))
+            .unflatten(1, self._start)
+            .contiguous(memory_format=torch.channels_last)
+        )
         hidden = F.relu(self.norms[0](hidden, labels))
         for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):
-            hidden = F.interpolate(hidden, scale_factor=2.0, mode="nearest")
             hidden = F.relu(norm(conv(hidden), labels))
         height, width = self._size
         return torch.tanh(self.to_image(hidden))[:, :, :height, :width]

@@ -67,7 +67,10 @@ class AdversarialSystem:
         self._latent_dim = self._average.latent_dim
 
     def step(self, images: Tensor, labels: Tensor, step: int, rate: float) -> Metrics:
-        """See `System.step`: the discriminator; then, unless more of its updates are due, the generator."""
+        """See `System.step`: the discriminator; then, unless more of its updates are due, the generator.
+
+        Both are shown the same generated images, so that these are drawn once.
+        """
         for name, config in self._optimizer_configs():
             config.set_rate(self._optimizers[name], rate)
         if self._spec.classes == 1:
@@ -78,9 +81,12 @@ class AdversarialSystem:
         real = images.float().div_(127.5).sub_(1)
         if real.ndim == 4:
             real = real.contiguous(memory_format=torch.channels_last)
-        metrics = self._discriminator_step(real, labels, step)
-        if (step + 1) % self._config.discriminator_steps == 0:
-            metrics |= self._generator_step(real, labels)
+        generator_is_due = (step + 1) % self._config.discriminator_steps == 0
+        with torch.set_grad_enabled(generator_is_due):
+            fake = self._generate(self._generator, labels)
+        metrics = self._discriminator_step(real, fake.detach(), labels, step)
+        if generator_is_due:
+            metrics |= self._generator_step(real, fake, labels)
             taken = step // self._config.discriminator_steps
             update_average(self._average, self._modules["generator"], self._recipe.ema.decay_at(taken))
         return metrics
@@ -105,9 +111,7 @@ class AdversarialSystem:
         for name, optimizer in self._optimizers.items():
             optimizer.load_state_dict(state[f"{name}_optimizer"])
 
-    def _discriminator_step(self, real: Tensor, labels: Tensor, step: int) -> Metrics:
-        with torch.no_grad():
-            fake = self._generate(self._generator, labels)
+    def _discriminator_step(self, real: Tensor, fake: Tensor, labels: Tensor, step: int) -> Metrics:
         packed_real, packed_labels = self._pack(real, labels)
         packed_fake, _ = self._pack(fake, labels)
         real_logits, fake_logits = self._compare(self._discriminator, real, fake, labels)
@@ -131,9 +135,8 @@ class AdversarialSystem:
             regularizer.after_step(bare)
         return {name: value.detach() for name, value in (metrics | more).items()}
 
-    def _generator_step(self, real: Tensor, labels: Tensor) -> Metrics:
+    def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor) -> Metrics:
         self._modules["discriminator"].requires_grad_(False)
-        fake = self._generate(self._generator, labels)
         loss = self._generator_loss(self._discriminator, real, fake, labels)
         metrics = {"loss_generator": loss.detach()}
         self._modules["discriminator"].requires_grad_(True)
