@@ -5,6 +5,7 @@ STORE ?= models
 RECIPE ?= digits-cgan
 DATA ?= ../shared/data/mnist
 MINUTES ?= 10
+JOBS ?= 1
 export PYTHON
 
 # The stamps make a second call instant; a change of the requirements installs again.
@@ -28,8 +29,8 @@ demo: $(INSTALLED) ## train a digit generator, serve it, sample it into out/demo
 train: $(INSTALLED) ## train RECIPE (digits-cgan) in runs/RECIPE, publish to STORE (models)
 	@.venv/bin/latentd train $(RECIPE) --run runs/$(RECIPE) --store $(STORE)
 
-results: $(INSTALLED) ## train every recipe on DATA for MINUTES (10), measure it, write trainer/RESULTS.md
-	@scripts/results --data $(DATA) --minutes $(MINUTES)
+results: $(INSTALLED) ## measure every recipe on DATA, MINUTES (10) each, and the STUDY (all): trainer/RESULTS.md
+	@scripts/results --data $(DATA) --minutes $(MINUTES) --jobs $(JOBS) $(addprefix --study ,$(STUDY))
 
 serve: $(INSTALLED) ## serve the packages of STORE (models) on HTTP port 8000 and gRPC port 8001
 	@.venv/bin/latentd serve --store $(STORE) --state state

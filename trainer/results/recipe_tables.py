@@ -20,7 +20,6 @@ class Row:
         verdict: empty, or what went wrong in the words of the trainer.
         measured: of a generator of stills; None where there is no package.
         motion: of a generator of sequences; None likewise.
-        labels: of sequences: share recognised as the class asked for, of generated and of real ones.
         reconstruction: error of an encoder's images, see `trainer.evaluation.reconstruction`.
         picture: file name of the sample grid or animation.
     """
@@ -33,7 +32,6 @@ class Row:
     verdict: str = ""
     measured: Measured | None = None
     motion: MeasuredMotion | None = None
-    labels: tuple[float, float | None] | None = None
     reconstruction: float | None = None
     picture: str | None = None
 
@@ -99,8 +97,8 @@ def _sequences(frame: Frame, rows: Sequence[Row]) -> list[str]:
     lines = [
         "Sequences, of digits that move and bounce, composed from the same images. In brackets what held-out real "
         "sequences score. Fréchet: distance of single frames as pixels. Amount and smoothness of the motion are 1 "
-        "where they are those of real sequences (`trainer/evaluation/sequences.py`). Reconstruction: squared error of "
-        "held-out sequences over that of the mean sequence.",
+        "where they are those of real sequences (`trainer/evaluation/sequences.py`). Labels: single frames recognised "
+        "as the class asked for. Reconstruction: squared error of held-out sequences over that of the mean one.",
         "",
         "| recipe | sequences/s | trained | wall | memory | Fréchet | motion | smoothness | labels | reconstruction "
         "| samples |",
@@ -114,7 +112,7 @@ def _sequences(frame: Frame, rows: Sequence[Row]) -> list[str]:
                 f"{generated.frechet:.3g} ({real.frechet:.2g})",
                 f"{generated.amount:.2f} ({real.amount:.2f})",
                 f"{generated.smoothness:.2f} ({real.smoothness:.2f})",
-                _labels(row),
+                _labels(row.motion),
                 "" if row.reconstruction is None else f"{row.reconstruction:.3f}",
             ]
             measured = " | ".join(cells)
@@ -136,7 +134,7 @@ def _training(row: Row) -> str:
 def _likeness(likeness: Likeness, floor: Likeness) -> str:
     ratio = likeness.frechet / max(floor.frechet, 1e-12)
     shares = (likeness.precision, likeness.recall, likeness.density, likeness.coverage)
-    return f"{likeness.frechet:.3g} | {ratio:,.2f} | " + " | ".join(f"{share:.3f}" for share in shares)
+    return f"{_distance(likeness.frechet)} | {ratio:,.2f} | " + " | ".join(f"{share:.3f}" for share in shares)
 
 
 def _classes(classes: Classes) -> str:
@@ -145,11 +143,12 @@ def _classes(classes: Classes) -> str:
     return f"±{classes.imbalance:.1%} | {labels} | {student}"
 
 
-def _labels(row: Row) -> str:
-    if row.labels is None:
-        return ""
-    ours, real = row.labels
-    return f"{ours:.1%}" if real is None else f"{ours:.1%} ({real:.1%})"
+def _labels(motion: MeasuredMotion) -> str:
+    return "" if motion.labels is None else "{:.1%} ({:.1%})".format(*motion.labels)
+
+
+def _distance(distance: float) -> str:
+    return f"{distance:,.0f}" if distance >= 1000 else f"{distance:.3g}"
 
 
 def _picture(frame: Frame, row: Row, what: str) -> str:

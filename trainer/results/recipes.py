@@ -8,11 +8,12 @@ from importlib.resources import files
 import click
 import yaml
 
-from trainer.data import DataSplit, open_data
+from runtime.package import Package
+from trainer.data import open_data
 from trainer.recipe import Recipe
 from trainer.recipes import recipe_names
 from trainer.results.kept import key_of, read_kept, training_key, write_kept
-from trainer.results.motion import measure_motion
+from trainer.results.motion import MeasuredMotion, measure_motion
 from trainer.results.order import Order
 from trainer.results.pictures import write_picture
 from trainer.results.recipe_tables import Frame, Row, render
@@ -102,20 +103,19 @@ class Bench:
         package = trained.package
         if package is None:
             return Row(*begun, trained.verdict)
-        evaluation = package.manifest.evaluation
-        error, labels = evaluation.get("reconstruction_error"), evaluation.get("label_accuracy")
+        error = package.manifest.evaluation.get("reconstruction_error")
         moving = package.manifest.output.frames > 1
         return Row(
             *begun,
             measured=None if moving else self._yardstick.measure(package),
-            motion=measure_motion(package, self._sequences(name), self._order.samples) if moving else None,
-            labels=(labels.value, labels.real) if moving and labels is not None else None,
+            motion=self._motion(name, package) if moving else None,
             reconstruction=None if error is None else error.value,
             picture=write_picture(package, self._order.pictures, name),
         )
 
-    def _sequences(self, name: str) -> DataSplit:
-        return open_data(self.recipe(name).data)
+    def _motion(self, name: str, package: Package) -> MeasuredMotion:
+        sequences = open_data(self.recipe(name).data)
+        return measure_motion(package, sequences, self._order.samples, self._order.folder)
 
 
 def _together(measure: Callable[[str], Row], recipes: Sequence[str], jobs: int) -> Iterator[Row]:
@@ -137,12 +137,18 @@ def _frame(order: Order, yardstick: Yardstick) -> Frame:
         "each, "
     )
     conditions += f"{order.jobs} at once with one thread each." if order.jobs > 1 else "one after the other."
-    text = (files("trainer.results") / "remarks.yaml").read_text(encoding="utf-8")
     return Frame(
         conditions=conditions,
         samples=yardstick.samples,
         training_images=len(yardstick.data.train),
         real=yardstick.real,
         pictures=order.pictures_link,
-        remarks=yaml.safe_load(text) or {},
+        remarks=remarks(),
     )
+
+
+def remarks() -> dict[str, str]:
+    """Sentences written by hand about the sample grids, by recipe."""
+    path = files("trainer.results") / "remarks.yaml"
+    found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found or {}

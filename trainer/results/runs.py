@@ -19,6 +19,7 @@ from runtime.store import DirectoryStore
 from trainer.errors import RunError
 from trainer.run_folder import RunFolder
 
+_POLL_SECONDS = 0.2
 _running: set[int] = set()
 _STOPPED = {signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP}
 
@@ -103,25 +104,38 @@ def _run(command: list[str], run: Path) -> str:
         process = subprocess.Popen(command, stderr=file)  # noqa: S603 - this very program
         _running.add(process.pid)
         try:
-            _, status, usage = os.wait4(process.pid, 0)
+            status, peak = _wait(process.pid)
         except BaseException:
             process.terminate()
-            _, status, usage = os.wait4(process.pid, 0)
+            status, peak = _wait(process.pid)
             raise
         finally:
             _running.discard(process.pid)
             process.returncode = code = os.waitstatus_to_exitcode(status)
-            seconds, peak_mib = _used(run)
-            used = {
-                "wall_seconds": seconds + time.monotonic() - begun,
-                "peak_mib": max(peak_mib, usage.ru_maxrss / 2**10),
-            }
+            seconds, peak_before = _used(run)
+            used = {"wall_seconds": seconds + time.monotonic() - begun, "peak_mib": max(peak, peak_before)}
             write_atomic(run / "process.json", json.dumps(used).encode())
     number = -code if code < 0 else code - 128
     if number in _STOPPED:
         raise RunError(f"{run}: stopped by {signal.Signals(number).name}; the same command goes on")
     said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return "" if code == 0 else (said or [f"exit code {code}"])[-1].removeprefix("Error: ")
+
+
+def _wait(process: int) -> tuple[int, float]:
+    """Wait for the end of `process`: its wait status, and its peak memory in MiB.
+
+    The peak is read while it runs: what the system reports afterwards is at least the memory of this very process.
+    """
+    status_file, peak = Path(f"/proc/{process}/status"), 0.0
+    while True:
+        with suppress(OSError):
+            lines = status_file.read_text(encoding="utf-8").splitlines()
+            peak = max([peak, *(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))])
+        ended, status, usage = os.wait4(process, os.WNOHANG)
+        if ended:
+            return status, peak or usage.ru_maxrss / 2**10
+        time.sleep(_POLL_SECONDS)
 
 
 def _used(run: Path) -> tuple[float, float]:
