@@ -1,7 +1,11 @@
 """Tiny training runs for tests."""
 
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from trainer.checkpoints import read_checkpoint
 from trainer.config import apply_overrides
 from trainer.data import open_data
 from trainer.device import make_fabric
@@ -45,3 +49,30 @@ def tiny_loop(recipe: Recipe, folder: Path) -> Loop:
     run.samples.mkdir(parents=True, exist_ok=True)
     run.adopt(recipe)
     return Loop(recipe, data, recipe.system.build(recipe, data.train.spec, fabric), run, fabric)
+
+
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves of nested mappings and lists by path."""
+    if isinstance(value, dict):
+        items = [(str(key), entry) for key, entry in value.items()]
+    elif isinstance(value, list):
+        items = [(str(index), entry) for index, entry in enumerate(value)]
+    else:
+        return {path: value}
+    return {leaf: found for key, entry in items for leaf, found in flatten(entry, f"{path}/{key}").items()}
+
+
+def assert_same_state(left: Path, right: Path) -> None:
+    """Both checkpoints hold the same bits, but for the time it took."""
+    states = [flatten(dict(read_checkpoint(path))) for path in (left, right)]
+    assert states[0].keys() == states[1].keys()
+    tensors = 0
+    for path, value in states[0].items():
+        if path == "/position/seconds":
+            continue
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, states[1][path]), path
+            tensors += 1
+        else:
+            assert value == states[1][path], path
+    assert tensors > 30

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.trainer.runs import tiny_loop, tiny_recipe
+from tests.unit.trainer.runs import assert_same_state, tiny_loop, tiny_recipe
 from trainer.checkpoints import Position, read_checkpoint
 from trainer.errors import RunError
 from trainer.run_folder import RunFolder
@@ -30,33 +30,6 @@ def stop_at(images: int) -> tuple[StopRequest, Any]:
             stop.signal_number = signal.SIGINT
 
     return stop, on_step
-
-
-def flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings and lists by path."""
-    if isinstance(value, dict):
-        items = [(str(key), entry) for key, entry in value.items()]
-    elif isinstance(value, list):
-        items = [(str(index), entry) for index, entry in enumerate(value)]
-    else:
-        return {path: value}
-    return {leaf: found for key, entry in items for leaf, found in flatten(entry, f"{path}/{key}").items()}
-
-
-def assert_same_state(left: Path, right: Path) -> None:
-    """Both checkpoints hold the same bits, but for the time it took."""
-    states = [flatten(dict(read_checkpoint(path))) for path in (left, right)]
-    assert states[0].keys() == states[1].keys()
-    tensors = 0
-    for path, value in states[0].items():
-        if path == "/position/seconds":
-            continue
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, states[1][path]), path
-            tensors += 1
-        else:
-            assert value == states[1][path], path
-    assert tensors > 30
 
 
 @pytest.fixture(scope="module")
