@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from runtime.atomic import write_atomic
 from trainer.training import resolve
@@ -37,7 +37,10 @@ def read_kept(path: Path, key: str, kind: type[T]) -> T | None:
     if not path.exists():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return TypeAdapter(kind).validate_python(kept["value"]) if kept["key"] == key else None
+    try:
+        return TypeAdapter(kind).validate_python(kept["value"]) if kept["key"] == key else None
+    except ValidationError:  # of an earlier version, which measured something else
+        return None
 
 
 def write_kept(path: Path, key: str, value: "DataclassInstance") -> None:

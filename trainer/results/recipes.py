@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.resources import files
 
 import click
+import torch
 import yaml
 
 from runtime.package import Package
@@ -120,6 +121,8 @@ class Bench:
 
 def _together(measure: Callable[[str], Row], recipes: Sequence[str], jobs: int) -> Iterator[Row]:
     """Rows in the order in which they are ready, `jobs` trainings at a time; all stop with the first that raises."""
+    if jobs > 1:
+        torch.set_num_threads(1)  # what is measured takes no more from a neighbour than training does
     with ThreadPoolExecutor(jobs) as pool:
         rows = [pool.submit(measure, recipe) for recipe in recipes]
         try:

@@ -99,22 +99,17 @@ def _run(command: list[str], run: Path) -> str:
     """
     run.mkdir(parents=True, exist_ok=True)
     errors = run / "stderr.txt"
-    begun = time.monotonic()
     with errors.open("wb") as file:
         process = subprocess.Popen(command, stderr=file)  # noqa: S603 - this very program
-        _running.add(process.pid)
-        try:
-            status, peak = _wait(process.pid)
-        except BaseException:
-            process.terminate()
-            status, peak = _wait(process.pid)
-            raise
-        finally:
-            _running.discard(process.pid)
-            process.returncode = code = os.waitstatus_to_exitcode(status)
-            seconds, peak_before = _used(run)
-            used = {"wall_seconds": seconds + time.monotonic() - begun, "peak_mib": max(peak, peak_before)}
-            write_atomic(run / "process.json", json.dumps(used).encode())
+    _running.add(process.pid)
+    try:
+        code = _wait(process, run)
+    except BaseException:
+        os.kill(process.pid, signal.SIGTERM)
+        _wait(process, run)
+        raise
+    finally:
+        _running.discard(process.pid)
     number = -code if code < 0 else code - 128
     if number in _STOPPED:
         raise RunError(f"{run}: stopped by {signal.Signals(number).name}; the same command goes on")
@@ -122,20 +117,25 @@ def _run(command: list[str], run: Path) -> str:
     return "" if code == 0 else (said or [f"exit code {code}"])[-1].removeprefix("Error: ")
 
 
-def _wait(process: int) -> tuple[int, float]:
-    """Wait for the end of `process`: its wait status, and its peak memory in MiB.
+def _wait(process: subprocess.Popen[bytes], run: Path) -> int:
+    """Wait for `process`, write down what it used, and return its exit code.
 
-    The peak is read while it runs: what the system reports afterwards is at least the memory of this very process.
+    Its peak memory is read while it runs: what the system says afterwards is no less than that of this very process.
     """
-    status_file, peak = Path(f"/proc/{process}/status"), 0.0
+    status_file, begun = Path(f"/proc/{process.pid}/status"), time.monotonic()
+    seconds, peak = _used(run)
     while True:
         with suppress(OSError):
             lines = status_file.read_text(encoding="utf-8").splitlines()
             peak = max([peak, *(int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:"))])
-        ended, status, usage = os.wait4(process, os.WNOHANG)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         if ended:
-            return status, peak or usage.ru_maxrss / 2**10
+            break
         time.sleep(_POLL_SECONDS)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    used = {"wall_seconds": seconds + time.monotonic() - begun, "peak_mib": peak or usage.ru_maxrss / 2**10}
+    write_atomic(run / "process.json", json.dumps(used).encode())
+    return process.returncode
 
 
 def _used(run: Path) -> tuple[float, float]:

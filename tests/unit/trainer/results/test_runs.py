@@ -70,5 +70,5 @@ def test_an_interrupted_call_ends_its_process(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "wait4", interrupted)
     with pytest.raises(KeyboardInterrupt):
         runs._run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
-    assert calls[0] == calls[1]
+    assert len(set(calls)) == 1
     assert not runs._running
