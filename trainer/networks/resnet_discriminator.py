@@ -80,4 +80,5 @@ class DownsamplingBlock(nn.Module):
         if self.shortcut is None:
             return hidden + images
         # Averages and 1×1 convolutions commute, and at the small size the latter costs a quarter.
-        return hidden + self.shortcut(F.avg_pool2d(images, 2))
+        shortcut: Tensor = self.shortcut(F.avg_pool2d(images, 2))
+        return hidden + shortcut
