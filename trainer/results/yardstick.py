@@ -1,10 +1,12 @@
 """What all generators of still images are measured with: real images, their judge, and what real images score."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
@@ -75,7 +77,14 @@ class Yardstick:
 
 
 def draw(generator: Generator, labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Images of consecutive row seeds from `FIRST_SEED`, uint8 ``[n, …]``; `labels` count where there are classes."""
+    """Images of consecutive row seeds from `FIRST_SEED`, uint8 ``[n, …]``; `labels` count where there are classes.
+
+    On the CPU a call of `generator` takes one thread: there are as many at once as torch may use.
+    """
     seeds = row_seeds(FIRST_SEED, len(labels))
-    parts = range(0, len(labels), _ROWS)
-    return np.concatenate([generator.sample(seeds[at : at + _ROWS], labels[at : at + _ROWS]) for at in parts])
+
+    def part(at: int) -> NDArray[np.uint8]:
+        return generator.sample(seeds[at : at + _ROWS], labels[at : at + _ROWS])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return np.concatenate(list(pool.map(part, range(0, len(labels), _ROWS))))
