@@ -18,7 +18,7 @@ Whatever the rule says, β is kept within 0 … `beta_max`, which the paper's co
 at most 1/2), and where dₙ would not descend, ⟨dₙ, gₙ⟩ ≥ 0, the direction restarts as −gₙ.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -30,48 +30,45 @@ from trainer.optimizers.base import OptimizerConfig
 
 BetaRule = Literal["FR", "PRP", "HS", "DY", "HZ", "HS-DY", "FR-PRP"]
 BETA_RULES: tuple[BetaRule, ...] = get_args(BetaRule)
-Vector = Sequence[Tensor]
-"""One tensor per parameter, of its shape: a vector of the space of all parameters."""
-
 _MU = 2.0
 
 
 class Terms:
     """What the rules are made of, each computed when it is first asked for."""
 
-    def __init__(self, gradient: Vector, last_gradient: Vector, last_direction: Vector) -> None:
-        """gₙ, gₙ₋₁ and dₙ₋₁."""
+    def __init__(self, gradient: Tensor, last_gradient: Tensor, last_direction: Tensor) -> None:
+        """gₙ, gₙ₋₁ and dₙ₋₁, float ``[k]``."""
         self._gradient, self._last_gradient, self._last_direction = gradient, last_gradient, last_direction
 
     @cached_property
-    def change(self) -> Vector:
+    def change(self) -> Tensor:
         """yₙ."""
-        return torch._foreach_sub(tuple(self._gradient), tuple(self._last_gradient))
+        return self._gradient - self._last_gradient
 
     @cached_property
     def square(self) -> Tensor:
         """‖gₙ‖²."""
-        return _inner(self._gradient, self._gradient)
+        return self._gradient.dot(self._gradient)
 
     @cached_property
     def last_square(self) -> Tensor:
         """‖gₙ₋₁‖²."""
-        return _inner(self._last_gradient, self._last_gradient)
+        return self._last_gradient.dot(self._last_gradient)
 
     @cached_property
     def turned(self) -> Tensor:
         """⟨gₙ, yₙ⟩."""
-        return _inner(self._gradient, self.change)
+        return self._gradient.dot(self.change)
 
     @cached_property
     def along(self) -> Tensor:
         """⟨dₙ₋₁, yₙ⟩."""
-        return _inner(self._last_direction, self.change)
+        return self._last_direction.dot(self.change)
 
     @cached_property
     def slope(self) -> Tensor:
         """⟨gₙ, dₙ₋₁⟩."""
-        return _inner(self._gradient, self._last_direction)
+        return self._gradient.dot(self._last_direction)
 
 
 def beta(rule: BetaRule, terms: Terms) -> Tensor:
@@ -96,7 +93,7 @@ def _dy(terms: Terms) -> Tensor:
 
 
 def _hz(terms: Terms) -> Tensor:
-    return _hs(terms) - _MU * _inner(terms.change, terms.change) * terms.slope / terms.along.square()
+    return _hs(terms) - _MU * terms.change.dot(terms.change) * terms.slope / terms.along.square()
 
 
 _RULES: dict[BetaRule, Callable[[Terms], Tensor]] = {
@@ -111,7 +108,10 @@ _RULES: dict[BetaRule, Callable[[Terms], Tensor]] = {
 
 
 class ConjugateGradient(torch.optim.Optimizer):
-    """Algorithm 1 for any number of parameters. Its state per parameter is the last gradient and direction."""
+    """Algorithm 1 for any number of parameters.
+
+    Its state is the last gradient and the last direction over all parameters, kept with the first of them.
+    """
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], lr: float, rule: BetaRule = "FR-PRP", beta_max: float = 0.5
@@ -127,36 +127,29 @@ class ConjugateGradient(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        gradient = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
-        if any(self.state[each] for each in parameters):
-            self._turn(parameters, gradient)
-        else:
-            for parameter, own in zip(parameters, gradient, strict=True):
-                # Copies: the next backward pass overwrites the parameters' own gradients.
-                self.state[parameter] = {"gradient": own.clone(), "direction": -own}
+        # A copy: the parameters' own gradients are overwritten by the next backward pass.
+        gradient = torch.cat([_gradient(parameter).flatten() for parameter in parameters])
+        state = self.state[parameters[0]]
+        state["direction"] = self._turn(gradient, state["gradient"], state["direction"]) if state else -gradient
+        state["gradient"] = gradient
+        steps = iter(state["direction"].split([parameter.numel() for parameter in parameters]))
         for group in self.param_groups:
-            torch._foreach_add_(group["params"], self._recall("direction", group["params"]), alpha=group["lr"])
+            for parameter in group["params"]:
+                parameter.add_(next(steps).view(parameter.shape), alpha=group["lr"])
         return loss
 
-    def _turn(self, parameters: list[nn.Parameter], gradient: list[Tensor]) -> None:
-        """Direction and gradient of this step in place of the last ones."""
-        last_gradient, direction = self._recall("gradient", parameters), self._recall("direction", parameters)
-        terms = Terms(gradient, last_gradient, direction)
+    def _turn(self, gradient: Tensor, last_gradient: Tensor, last_direction: Tensor) -> Tensor:
+        """The direction of this step, in the memory of the last one."""
+        terms = Terms(gradient, last_gradient, last_direction)
         factor = beta(self._rule, terms)
         # Zero where a denominator was zero; without a branch, so that a GPU need not wait for the answer.
         factor = torch.where(factor.isfinite(), factor, 0.0).clamp(0.0, self._beta_max)
         descends = factor * terms.slope - terms.square < 0
-        torch._foreach_mul_(direction, torch.where(descends, factor, 0.0))
-        torch._foreach_sub_(direction, gradient)
-        torch._foreach_copy_(last_gradient, gradient)
-
-    def _recall(self, name: str, parameters: list[nn.Parameter]) -> list[Tensor]:
-        return [self.state[parameter][name] for parameter in parameters]
+        return last_direction.mul_(torch.where(descends, factor, 0.0)).sub_(gradient)
 
 
-def _inner(left: Vector, right: Vector) -> Tensor:
-    """⟨left, right⟩, a scalar."""
-    return torch.stack([a.flatten().dot(b.flatten()) for a, b in zip(left, right, strict=True)]).sum()
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 class ConjugateGradientConfig(OptimizerConfig):

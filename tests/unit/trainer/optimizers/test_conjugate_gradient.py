@@ -9,18 +9,12 @@ from torch import Tensor, nn
 
 from trainer.optimizers.conjugate_gradient import BETA_RULES, BetaRule, ConjugateGradient, Terms, beta
 
-
-def terms(gradient: Tensor, last_gradient: Tensor, last_direction: Tensor) -> Terms:
-    """Of vectors shared out over two parameters of one number each."""
-    return Terms(torch.split(gradient, 1), torch.split(last_gradient, 1), torch.split(last_direction, 1))
-
-
 # g₀ = (3, 4), g₁ = (1, 2), d₀ = (−2, 1), so y = (−2, −2): ‖g₀‖² = 25, ‖g₁‖² = 5, ⟨g₁, y⟩ = −6, ⟨d₀, y⟩ = 2,
 # ‖y‖² = 8, ⟨g₁, d₀⟩ = 0.
-FIRST = terms(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]), torch.tensor([-2.0, 1.0]))
+FIRST = Terms(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]), torch.tensor([-2.0, 1.0]))
 # g₀ = (1, 0), g₁ = (1, 1), d₀ = (−1, 2), so y = (0, 1): ‖g₀‖² = 1, ‖g₁‖² = 2, ⟨g₁, y⟩ = 1, ⟨d₀, y⟩ = 2,
 # ‖y‖² = 1, ⟨g₁, d₀⟩ = 1.
-SECOND = terms(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 2.0]))
+SECOND = Terms(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 2.0]))
 
 
 @pytest.mark.parametrize(
