@@ -21,4 +21,10 @@ def _seeds(order: Order, yardstick: Yardstick) -> Iterator[str]:
     return section(order, yardstick)
 
 
-STUDIES: dict[str, Study] = {"recipes": _recipes, "seeds": _seeds}
+def _speed(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.speed import section
+
+    return section(order, yardstick)
+
+
+STUDIES: dict[str, Study] = {"recipes": _recipes, "seeds": _seeds, "speed": _speed}
