@@ -62,9 +62,11 @@ class Loop:
             EventLog(run.tensorboard),
         )
         self._sums: dict[str, tuple[Tensor, int]] = {}
-        if recipe.training.batch_size % fabric.world_size:
+        steps = recipe.training
+        if steps.batch_size % (fabric.world_size * steps.accumulate):
+            parts = f", each in {steps.accumulate} parts" if steps.accumulate > 1 else ""
             raise ConfigError(
-                f"training.batch_size: {recipe.training.batch_size} cannot be shared by {fabric.world_size} processes"
+                f"training.batch_size: {steps.batch_size} cannot be shared by {fabric.world_size} processes{parts}"
             )
         if run.checkpoint.exists():
             self._load(run.checkpoint)
@@ -174,7 +176,8 @@ class Loop:
         """This process's rows of a batch, and its share of what is drawn at random for it."""
         rank, world = self._fabric.global_rank, self._fabric.world_size
         rows = batch // world
-        with SharedDraws(rank, world, rows) if world > 1 else nullcontext():
+        shared = SharedDraws(rank, world, rows, self._recipe.training.accumulate)
+        with shared if world > 1 else nullcontext():
             yield slice(rank * rows, (rank + 1) * rows)
 
     def _largest(self, value: float) -> float:

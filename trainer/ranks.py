@@ -83,10 +83,10 @@ class SharedDraws(TorchFunctionMode):
     state before and after, so that one checkpoint serves any number of them.
     """
 
-    def __init__(self, rank: int, world: int, rows: int) -> None:
-        """`rows` are the images of one process's part of the batch."""
+    def __init__(self, rank: int, world: int, rows: int, accumulate: int = 1) -> None:
+        """`rows` are the images of one process's part of the batch, which may itself pass in parts."""
         super().__init__()
-        self._rank, self._world, self._rows = rank, world, rows
+        self._rank, self._world, self._rows = rank, world, (rows, rows // accumulate)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -96,15 +96,14 @@ class SharedDraws(TorchFunctionMode):
         if kwargs.get("generator") is None:
             if func in _BY_SIZE:
                 size = tuple(args[0] if args and not isinstance(args[0], int) else args)
-                if size and size[0] == self._rows:
-                    return self._own_rows(func(self._rows * self._world, *size[1:], **kwargs))
-            elif func in _INTEGERS and tuple(args[-1])[:1] == (self._rows,):
-                whole_size = (self._rows * self._world, *args[-1][1:])
-                return self._own_rows(func(*args[:-1], whole_size, **kwargs))
-            elif func in _BY_EXAMPLE and args[0].shape[:1] == (self._rows,):
-                whole = args[0].new_empty(self._rows * self._world, *args[0].shape[1:])
+                if size and size[0] in self._rows:
+                    return self._own_rows(func(size[0] * self._world, *size[1:], **kwargs))
+            elif func in _INTEGERS and args[-1] and args[-1][0] in self._rows:
+                return self._own_rows(func(*args[:-1], (args[-1][0] * self._world, *args[-1][1:]), **kwargs))
+            elif func in _BY_EXAMPLE and args[0].ndim and len(args[0]) in self._rows:
+                whole = args[0].new_empty(len(args[0]) * self._world, *args[0].shape[1:])
                 return self._own_rows(func(whole, **kwargs))
         return func(*args, **kwargs)
 
     def _own_rows(self, whole: Tensor) -> Tensor:
-        return whole[self._rank * self._rows : (self._rank + 1) * self._rows].contiguous()
+        return whole.chunk(self._world)[self._rank].contiguous()

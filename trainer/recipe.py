@@ -1,9 +1,9 @@
 """A recipe: everything that decides what is trained, and on what."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from trainer.alarm import AlarmConfig
 from trainer.augmentations import AUGMENTATIONS, AugmentationConfig
@@ -21,25 +21,7 @@ from trainer.quality import QualityConfig
 from trainer.recipes import recipe_text
 from trainer.regularizers import REGULARIZERS, RegularizerConfig
 from trainer.systems import SYSTEMS, AdversarialConfig, SystemConfig
-
-
-class TrainingConfig(Config):
-    """Steps, and what they leave in the run folder."""
-
-    batch_size: int = Field(default=64, ge=2, le=65536)
-    """Real images per step; as many are generated."""
-
-    log_every: int = Field(default=6_400, ge=1)
-    """Images between two lines of `metrics.jsonl`."""
-
-    grids: int = Field(default=8, ge=0, le=1000)
-    """Sample grids drawn over the budget, evenly spaced; 0 draws none."""
-
-    checkpoint_seconds: float = Field(default=20.0, ge=0)
-    """Least time between two checkpoints; 0 writes one at every line of `metrics.jsonl`."""
-
-    keep: Literal["last", "best"] = "last"
-    """What is packaged: the last state, or the one with the best `quality.metric` on the way."""
+from trainer.training_config import TrainingConfig
 
 
 class PackageConfig(Config):
@@ -130,6 +112,13 @@ class Recipe(Config):
 
     package: PackageConfig = PackageConfig()
     """Texts of the manifest."""
+
+    @model_validator(mode="after")
+    def _splits_batches(self) -> "Recipe":
+        coupling = self.system.coupling(self) if self.training.accumulate > 1 else None
+        if coupling:
+            raise ValueError(f"training.accumulate: {coupling} needs all images of a batch at once")
+        return self
 
 
 def load_recipe(name: str) -> Recipe:

@@ -20,6 +20,12 @@ class ObjectiveConfig(Config, ABC):
         them only then, with the labels of the generated images."""
         return False
 
+    @property
+    def couples(self) -> bool:
+        """Whether an image's share of a loss depends on other images than the one it is paired with: the loss of a
+        batch is then no mean over its parts."""
+        return False
+
     @abstractmethod
     def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """What the generator minimizes, given the discriminator's logits of its images.

@@ -34,6 +34,11 @@ class GatConfig(ObjectiveConfig):
         """As `base` does."""
         return self.base.compares
 
+    @property
+    def couples(self) -> bool:
+        """As `base` does."""
+        return self.base.couples
+
     def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """The loss of `base` plus λ · `conjugate_generator`."""
         conjugate = conjugate_generator(fake_logits, DIVERGENCES[self.divergence])

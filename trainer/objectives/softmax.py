@@ -30,6 +30,11 @@ class SoftmaxConfig(ObjectiveConfig):
         """Yes."""
         return True
 
+    @property
+    def couples(self) -> bool:
+        """Yes."""
+        return True
+
     def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """See `softmax_generator`."""
         assert real_logits is not None

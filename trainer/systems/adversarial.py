@@ -1,8 +1,8 @@
 """A generator against a discriminator: one update of each per batch, or one of the generator per several."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -36,6 +36,32 @@ class AdversarialConfig(SystemConfig):
     def build(self, ingredients: Ingredients, spec: ImageSpec, fabric: Fabric) -> "AdversarialSystem":
         """See `SystemConfig.build`."""
         return AdversarialSystem(self, ingredients, spec, fabric)
+
+    def coupling(self, ingredients: Ingredients) -> str | None:
+        """See `SystemConfig.coupling`: losses that are no means over images or pairs, and packs."""
+        if ingredients.objective.couples:
+            return f"objective {ingredients.objective.kind!r}"
+        games = [kind for kind, entry in ingredients.regularizers.items() if isinstance(entry, GameRegularizerConfig)]
+        if games:
+            return f"regularizer {games[0]!r}"
+        return f"system.packing={self.packing}" if self.packing > 1 else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """As much of a batch as passes through the networks at once.
+
+    Attributes:
+        real: images in −1 … 1.
+        labels: of the real and of the generated images.
+        latents: what the generated images are made of.
+        fake: generated images; their graph is kept only where the generator's update goes on from it.
+    """
+
+    real: Tensor
+    labels: Tensor
+    latents: Tensor
+    fake: Tensor
 
 
 class AdversarialSystem:
@@ -82,11 +108,12 @@ class AdversarialSystem:
         if real.ndim == 4:
             real = real.contiguous(memory_format=torch.channels_last)
         generator_is_due = (step + 1) % self._config.discriminator_steps == 0
-        with torch.set_grad_enabled(generator_is_due):
-            fake = self._generate(self._generator, labels)
-        metrics = self._discriminator_step(real, fake.detach(), labels, step)
+        parts = self._split(real, labels, keep_graph=generator_is_due)
+        metrics = self._update(self._discriminator_optimizer, (self._discriminator_terms(part, step) for part in parts))
+        for regularizer in self._recipe.regularizers.values():
+            regularizer.after_step(self._modules["discriminator"])
         if generator_is_due:
-            metrics |= self._generator_step(real, fake, labels)
+            metrics |= self._update(self._generator_optimizer, (self._generator_terms(part) for part in parts))
             taken = step // self._config.discriminator_steps
             update_average(self._average, self._modules["generator"], self._recipe.ema.decay_at(taken))
         return metrics
@@ -111,10 +138,23 @@ class AdversarialSystem:
         for name, optimizer in self._optimizers.items():
             optimizer.load_state_dict(state[f"{name}_optimizer"])
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor, labels: Tensor, step: int) -> Metrics:
-        packed_real, packed_labels = self._pack(real, labels)
-        packed_fake, _ = self._pack(fake, labels)
-        real_logits, fake_logits = self._compare(self._discriminator, real, fake, labels)
+    def _split(self, real: Tensor, labels: Tensor, *, keep_graph: bool) -> list[Part]:
+        """The parts of a batch. A single one may keep its graph; of several, all graphs would take the memory that
+        parts are to save."""
+        count = self._recipe.training.accumulate
+        latents = torch.randn(len(labels), self._latent_dim, device=self._fabric.device)
+        parts = []
+        for images, names, z in zip(real.chunk(count), labels.chunk(count), latents.chunk(count), strict=True):
+            with torch.set_grad_enabled(keep_graph and count == 1):
+                parts.append(Part(images, names, z, self._generator(z, names)))
+        return parts
+
+    def _discriminator_terms(self, part: Part, step: int) -> tuple[Tensor, Metrics]:
+        """What the discriminator minimizes on `part`, and what there is to say of it."""
+        fake = part.fake.detach()
+        packed_real, packed_labels = self._pack(part.real, part.labels)
+        packed_fake, _ = self._pack(fake, part.labels)
+        real_logits, fake_logits = self._compare(self._discriminator, part.real, fake, part.labels)
         loss = self._recipe.objective.discriminator_loss(real_logits, fake_logits)
         metrics = {
             "loss_discriminator": loss,
@@ -129,22 +169,20 @@ class AdversarialSystem:
             if penalty is not None:
                 loss = loss + penalty
                 metrics[f"penalty_{kind}"] = penalty
-        loss, more = self._with_penalties("discriminator", loss, real, labels)
-        self._update(self._discriminator_optimizer, loss)
-        for regularizer in self._recipe.regularizers.values():
-            regularizer.after_step(bare)
-        return {name: value.detach() for name, value in (metrics | more).items()}
+        loss, more = self._with_penalties("discriminator", loss, part)
+        return loss, metrics | more
 
-    def _generator_step(self, real: Tensor, fake: Tensor, labels: Tensor) -> Metrics:
+    def _generator_terms(self, part: Part) -> tuple[Tensor, Metrics]:
+        """What the generator minimizes on `part`, and what there is to say of it."""
+        fake = part.fake if part.fake.requires_grad else self._generator(part.latents, part.labels)
         self._modules["discriminator"].requires_grad_(False)
-        loss = self._generator_loss(self._discriminator, real, fake, labels)
-        metrics = {"loss_generator": loss.detach()}
+        loss = self._generator_loss(self._discriminator, part.real, fake, part.labels)
+        metrics = {"loss_generator": loss}
         self._modules["discriminator"].requires_grad_(True)
-        loss, more = self._with_penalties("generator", loss, real, labels)
-        self._update(self._generator_optimizer, loss)
-        return metrics | {name: value.detach() for name, value in more.items()}
+        loss, more = self._with_penalties("generator", loss, part)
+        return loss, metrics | more
 
-    def _with_penalties(self, player: Player, loss: Tensor, real: Tensor, labels: Tensor) -> tuple[Tensor, Metrics]:
+    def _with_penalties(self, player: Player, loss: Tensor, part: Part) -> tuple[Tensor, Metrics]:
         """`loss` with the terms that either player may have, and those terms."""
         terms: Metrics = {}
         for kind, regularizer in self._recipe.regularizers.items():
@@ -152,16 +190,17 @@ class AdversarialSystem:
             if penalty is not None:
                 terms[f"penalty_{player}_{kind}"] = penalty
             if isinstance(regularizer, GameRegularizerConfig):
-                terms[f"penalty_{player}_{kind}"] = regularizer.game_penalty(self._game(real, labels))
+                terms[f"penalty_{player}_{kind}"] = regularizer.game_penalty(self._game(part))
         return sum(terms.values(), loss), terms
 
-    def _game(self, real: Tensor, labels: Tensor) -> Game:
+    def _game(self, part: Part) -> Game:
         """Both losses on fresh images, in fp32 and with the graphs of both networks."""
         generator, discriminator = self._modules["generator"], self._modules["discriminator"]
-        fake = self._generate(generator, labels)
+        latents = torch.randn_like(part.latents)
+        fake = generator(latents, part.labels)
         return Game(
-            self._generator_loss(discriminator, real, fake, labels),
-            self._recipe.objective.discriminator_loss(*self._compare(discriminator, real, fake, labels)),
+            self._generator_loss(discriminator, part.real, fake, part.labels),
+            self._recipe.objective.discriminator_loss(*self._compare(discriminator, part.real, fake, part.labels)),
             list(generator.parameters()),
             list(discriminator.parameters()),
         )
@@ -180,9 +219,6 @@ class AdversarialSystem:
         real_logits, fake_logits = logits.chunk(2)
         return real_logits, fake_logits
 
-    def _generate(self, generator: Network, labels: Tensor) -> Tensor:
-        return generator(torch.randn(len(labels), self._latent_dim, device=self._fabric.device), labels)
-
     def _pack(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Neighbours stacked along the channels, with the label of the first; what fills no pack is left out."""
         size = self._config.packing
@@ -196,10 +232,17 @@ class AdversarialSystem:
             images = augmentation.apply(images)
         return images
 
-    def _update(self, optimizer: Any, loss: Tensor) -> None:
+    def _update(self, optimizer: Any, parts: Iterable[tuple[Tensor, Metrics]]) -> Metrics:
+        """One step on the mean of the losses of `parts`, whose metrics' means are returned. Each is gone before the
+        next is computed."""
         optimizer.zero_grad()
-        self._fabric.backward(loss)
+        count, means = self._recipe.training.accumulate, Metrics()
+        for loss, metrics in parts:
+            self._fabric.backward(loss / count)
+            for name, value in metrics.items():
+                means[name] = means.get(name, 0) + value.detach() / count
         optimizer.step()
+        return means
 
     def _set_up(self, name: Player) -> tuple[Any, Any]:
         module, optimizer = self._fabric.setup(self._modules[name], self._optimizers[name])

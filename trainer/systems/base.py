@@ -14,6 +14,7 @@ from trainer.networks.base import DiscriminatorConfig, Encoder, Generator, Gener
 from trainer.objectives import ObjectiveConfig
 from trainer.optimizers import OptimizerConfig
 from trainer.regularizers import RegularizerConfig
+from trainer.training_config import TrainingConfig
 
 Metrics = dict[str, Tensor]
 """Scalars without gradients, by name."""
@@ -48,6 +49,9 @@ class Ingredients(Protocol):
 
     @property
     def ema(self) -> EmaConfig: ...
+
+    @property
+    def training(self) -> TrainingConfig: ...
 
 
 class System(Protocol):
@@ -99,3 +103,7 @@ class SystemConfig(Config, ABC):
     @abstractmethod
     def build(self, ingredients: Ingredients, spec: ImageSpec, fabric: Fabric) -> System:
         """Freshly initialized networks and optimizers for images of size `spec`, on `fabric`'s device."""
+
+    def coupling(self, ingredients: Ingredients) -> str | None:
+        """What needs all images of a batch at once, so that `training.accumulate` is refused; None: nothing does."""
+        return f"system {self.kind!r}"

@@ -65,6 +65,16 @@ def _half(constant: object) -> object:
     return (3, *constant[1:]) if isinstance(constant, tuple) and constant[:1] == (6,) else constant
 
 
+def test_draws_for_parts_of_a_batch_are_shared_as_those_for_all_of_it() -> None:
+    torch.manual_seed(0)
+    whole = torch.randn(8, 3), torch.rand(2)
+    for rank in range(2):
+        torch.manual_seed(0)
+        with SharedDraws(rank, 2, 4, accumulate=4):
+            assert torch.equal(torch.randn(4, 3), whole[0].chunk(2)[rank])
+            assert torch.equal(torch.rand(1), whole[1].chunk(2)[rank])
+
+
 def command(program: list[str], folder: Path) -> list[str]:
     """A tiny run of networks without batch norm."""
     settings = [argument for setting in SETTINGS for argument in ("--set", setting)]
