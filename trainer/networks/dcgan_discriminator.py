@@ -13,8 +13,9 @@ from trainer.networks.label_planes import LabelPlanes
 
 
 class DcganDiscriminatorConfig(DiscriminatorConfig):
-    """The mirror of the `dcgan` generator. Dropout instead of the paper's batch norm: a batch's statistics would
-    tell the discriminator how many images of it are real, and forbid penalties on single images."""
+    """The mirror of the `dcgan` generator, without the paper's batch norm: a batch's statistics would tell the
+    discriminator how many images of it are real, and forbid penalties on single images. Without it the paper's
+    weights from N(0, 0.02) would shrink a signal at each layer; they start as PyTorch has them."""
 
     kind: Literal["dcgan"] = "dcgan"
     """Which discriminator."""
@@ -22,7 +23,7 @@ class DcganDiscriminatorConfig(DiscriminatorConfig):
     width: int = Field(default=64, ge=4, le=4096)
     """Channels of the largest feature maps; doubled at each layer."""
 
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of hidden numbers dropped while training."""
 
     slope: float = Field(default=0.2, ge=0, lt=1)
@@ -47,8 +48,6 @@ class DcganDiscriminator(Discriminator):
             self.convs.append(nn.Conv2d(channels, after, 4, stride=2, padding=1))
             channels, height, width, after = after, height // 2, width // 2, 2 * after
         self.output = nn.Linear(channels * height * width, 1)
-        for module in (*self.convs, self.output):
-            nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Images in −1 … 1, float ``[n, C, H, W]``, and int64 ``[n]`` to logits, float ``[n]``."""
