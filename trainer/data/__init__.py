@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainer.config import Config
 from trainer.data.digits import NAME, read_digits
 from trainer.data.images import DataSplit, ImageSpec, LabelledImages, stratified_split
 from trainer.data.moving_digits import MovingDigitsConfig, moving_digits
 from trainer.data.sources import read_source
+from trainer.data.stacked_digits import StackedDigitsConfig, stacked_digits
 from trainer.errors import DataError
 
 __all__ = ["DataConfig", "DataSplit", "ImageSpec", "LabelledImages", "open_data"]
@@ -38,15 +39,26 @@ class DataConfig(Config):
     moving: MovingDigitsConfig | None = None
     """Sequences composed from the images; null: the images themselves."""
 
+    stacked: StackedDigitsConfig | None = None
+    """Colour images, each composed from two of the grey images; null: the images themselves."""
+
+    @model_validator(mode="after")
+    def _composed_once(self) -> "DataConfig":
+        if self.moving is not None and self.stacked is not None:
+            raise ValueError("moving and stacked are both set, images are composed in one way")
+        return self
+
 
 def open_data(config: DataConfig) -> DataSplit:
-    """Read the images `config` names, keep a part apart, and set them in motion where that is asked for.
+    """Read the images `config` names, keep a part apart, and compose them where that is asked for.
 
     Raises:
         DataError: in one sentence, with the path and what is allowed.
     """
     split = _open_stills(config)
-    return split if config.moving is None else moving_digits(split, config.moving)
+    if config.moving is not None:
+        return moving_digits(split, config.moving)
+    return split if config.stacked is None else stacked_digits(split, config.stacked)
 
 
 def _open_stills(config: DataConfig) -> DataSplit:

@@ -30,6 +30,7 @@ RECIPES = [
     "gat-dcgan",
     "gat-mlp",
     "lsgan",
+    "pacgan",
     "r3gan-small",
     "resnet-hinge",
     "softmax-gan",
