@@ -105,10 +105,11 @@ class Bench:
         if package is None:
             return Row(*begun, trained.verdict)
         error = package.manifest.evaluation.get("reconstruction_error")
-        moving = package.manifest.output.frames > 1
+        shape = package.manifest.output.shape
+        moving, comparable = len(shape) == 4, shape == self._yardstick.data.train.images.shape[1:]
         return Row(
             *begun,
-            measured=None if moving else self._yardstick.measure(package),
+            measured=self._yardstick.measure(package) if comparable else None,
             motion=self._motion(name, package) if moving else None,
             reconstruction=None if error is None else error.value,
             picture=write_picture(package, self._order.pictures, name),
