@@ -2,8 +2,8 @@
 as there are pairs of classes, for counting which of them a generator has found.
 
 After the "Stacked MNIST" of Metz et al. 2017 ("Unrolled generative adversarial networks", section 3.3.1), which
-stacks three digits for 1000 modes and is the usual test of mode coverage since (Srivastava et al. 2017, "VEEGAN",
-section 4.2; Lin et al. 2018, "PacGAN", section 4.2). Two digits need a tenth of the images.
+stacks three digits for 1000 modes and is the usual test of mode coverage since (Srivastava et al. 2017, "VEEGAN"; Lin
+et al. 2018, "PacGAN"). Two digits make a tenth of the modes.
 """
 
 import numpy as np
