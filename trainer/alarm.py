@@ -1,5 +1,8 @@
 """The collapse alarm: what is seen of a run, judged against limits; two alarms end it.
 
+Losses are judged from the first line on. Samples are judged once they have been good, for that is what can be lost: a
+slow starter shows clones for minutes and then begins to learn.
+
 ::
 
     healthy ──sign out of its limits──> suspicious ──`patience` times in a row, or NaN at once──> alarm
@@ -8,7 +11,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, TypedDict
 
 from pydantic import Field
@@ -30,12 +33,19 @@ class AlarmConfig(Config):
     samples: int = Field(default=250, ge=20, le=10_000)
     """Samples of the averaged generator per look."""
 
-    warm_up: float = Field(default=0.1, ge=0, le=1)
-    """Share of the budget at whose end samples are first judged: an untrained generator has no variety yet."""
+    begun: float = Field(default=2.0, ge=1)
+    """Samples are judged once they have shown so many times the least variety and the least classes."""
+
+    warm_up: float = Field(default=0.5, ge=0, le=1)
+    """Share of the budget from which samples are judged though they have never shown as much."""
 
     least_variety: float = Field(default=0.2, ge=0)
     """Mean pairwise distance of samples over that of training images, over all or within classes, whichever
     is less; clones come near 0."""
+
+    dead: float = Field(default=0.02, ge=0)
+    """The least variety of samples that are not judged yet: untrained generators have three times as much or more,
+    those whose units are all saturated have none."""
 
     largest_variety: float = Field(default=1.7, gt=0)
     """The same ratio from above: saturated noise is more varied than any picture."""
@@ -43,6 +53,10 @@ class AlarmConfig(Config):
     least_classes: float = Field(default=0.15, ge=0, le=1)
     """Effective number of classes (exp of the entropy of what a rough classifier sees in the samples) over
     that of training images."""
+
+    largest_excess: float = Field(default=1.5, gt=0)
+    """The discriminator's loss less its loss at equal logits: one that is worse than one that says nothing does not
+    learn, it is thrown about."""
 
     largest_margin: float = Field(default=1_000.0, gt=0)
     """Distance between the discriminator's mean logits of real and of generated images."""
@@ -59,6 +73,7 @@ class AlarmState(TypedDict):
 
     alarms: int
     suspicions: int
+    begun: bool
 
 
 class Alarm:
@@ -70,9 +85,10 @@ class Alarm:
 
     ALLOWED = 1
 
-    def __init__(self, config: AlarmConfig) -> None:
-        self._config = config
-        self._state: AlarmState = {"alarms": 0, "suspicions": 0}
+    def __init__(self, config: AlarmConfig, idle_loss: float) -> None:
+        """`idle_loss` is the discriminator's loss at equal logits."""
+        self._config, self._idle_loss = config, idle_loss
+        self._state: AlarmState = {"alarms": 0, "suspicions": 0, "begun": False}
         self.reasons: list[str] = []
 
     @property
@@ -106,35 +122,50 @@ class Alarm:
 
     def state_dict(self) -> AlarmState:
         """For the checkpoint."""
-        return {"alarms": self._state["alarms"], "suspicions": self._state["suspicions"]}
+        return self._state.copy()
 
-    def load_state_dict(self, state: AlarmState) -> None:
-        """Go on from what `state_dict` returned."""
-        self._state = {"alarms": state["alarms"], "suspicions": state["suspicions"]}
+    def load_state_dict(self, state: AlarmState, *, alarms: int | None = None) -> None:
+        """Go on from what `state_dict` returned, with so many `alarms` if they have been more since."""
+        self._state = state.copy()
+        if alarms is not None:
+            self._state |= {"alarms": alarms, "suspicions": 0}
 
     def _raise(self) -> Verdict:
-        self._state = {"alarms": self.count + 1, "suspicions": 0}
+        self._state |= {"alarms": self.count + 1, "suspicions": 0}
         return "alarm"
 
     def _out_of_limits(self, metrics: Mapping[str, float], progress: float) -> list[str]:
-        config, found = self._config, []
-        if "variety" in metrics and progress >= config.warm_up:
-            variety, classes = metrics["variety"], metrics.get("classes", 1.0)
-            if variety < config.least_variety:
-                found.append(f"samples are {variety:.2f} times as varied as real images (least {config.least_variety})")
-            if variety > config.largest_variety:
-                found.append(
-                    f"samples are {variety:.2f} times as varied as real images (largest {config.largest_variety})"
-                )
-            if classes < config.least_classes:
-                found.append(f"samples show {classes:.2f} of the classes (least {config.least_classes})")
-        if {"logit_real", "logit_fake"} <= metrics.keys():
-            margin = abs(metrics["logit_real"] - metrics["logit_fake"])
-            if margin > config.largest_margin:
-                found.append(
-                    f"the discriminator tells real from generated by {margin:.3g} (largest {config.largest_margin:g})"
-                )
+        found = list(self._bad_losses(metrics))
+        if "variety" in metrics:
+            found += self._bad_samples(metrics["variety"], metrics.get("classes", 1.0), progress)
         return found
+
+    def _bad_losses(self, metrics: Mapping[str, float]) -> Iterator[str]:
+        most = self._config.largest_margin
+        margin = abs(metrics.get("logit_real", 0.0) - metrics.get("logit_fake", 0.0))
+        if margin > most:
+            yield f"the discriminator tells real from generated by {margin:.3g} (largest {most:g})"
+        most = self._config.largest_excess
+        excess = metrics.get("loss_discriminator", 0.0) - self._idle_loss
+        if excess > most:
+            yield f"the discriminator's loss is {excess:.3g} above that of equal logits (largest {most:g})"
+
+    def _bad_samples(self, variety: float, classes: float, progress: float) -> Iterator[str]:
+        config = self._config
+        self._state["begun"] |= (
+            config.begun * config.least_variety <= variety <= config.largest_variety
+            and classes >= config.begun * config.least_classes
+        )
+        if not self._state["begun"] and progress < config.warm_up:
+            if variety < config.dead:
+                yield f"samples are {variety:.3f} times as varied as real images (least {config.dead} at first)"
+            return
+        if variety < config.least_variety:
+            yield f"samples are {variety:.2f} times as varied as real images (least {config.least_variety})"
+        if variety > config.largest_variety:
+            yield f"samples are {variety:.2f} times as varied as real images (largest {config.largest_variety})"
+        if classes < config.least_classes:
+            yield f"samples show {classes:.2f} of the classes (least {config.least_classes})"
 
 
 def _not_numbers(metrics: Mapping[str, float]) -> list[str]:

@@ -50,7 +50,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["position"]["images"], checkpoint["alarm"]["alarms"], checkpoint["quality"]["reached"]
+        checkpoint["position"]["images"], checkpoint["alarm"]["begun"], checkpoint["quality"]["reached"]
     except (
         OSError,
         EOFError,

@@ -57,7 +57,7 @@ class Loop:
         self._fingerprint = data.fingerprint()
         self.position: Position = {"images": 0, "steps": 0, "seconds": 0.0}
         self._alarm, self._watch, self._events = (
-            Alarm(recipe.alarm),
+            Alarm(recipe.alarm, recipe.objective.idle_loss(recipe.training.batch_size)),
             Watch(recipe, data.train),
             EventLog(run.tensorboard),
         )
@@ -251,18 +251,19 @@ class Loop:
             CollapseError: this was one alarm too many.
         """
         collapsed_at, reasons = self.position["images"], "; ".join(self._alarm.reasons)
-        state, seconds = self._alarm.state_dict(), self.position["seconds"]
+        alarms, seconds = self._alarm.count, self.position["seconds"]
         self._fabric.barrier()
         source = self._run.best if self._run.best.exists() else self._run.healthy
         if source.exists():
             self._load(source)
-        self._alarm.load_state_dict(state)
+        self._alarm.load_state_dict(self._alarm.state_dict(), alarms=alarms)
         self.position["seconds"] = seconds
         if self._leads:
             self._run.log_alarm(
                 {
                     "alarm": self._alarm.count,
                     "images": collapsed_at,
+                    "seconds": round(seconds, 3),
                     "reasons": self._alarm.reasons,
                     "back_to": self.position["images"],
                     "rate": self._alarm.rate,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from trainer.config import Config
@@ -38,6 +39,10 @@ class ObjectiveConfig(Config, ABC):
     @abstractmethod
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """What the discriminator minimizes."""
+
+    def idle_loss(self, n: int) -> float:
+        """`discriminator_loss` at equal logits of `n` images of either kind: of a discriminator that says nothing."""
+        return float(self.discriminator_loss(torch.zeros(n), torch.zeros(n)))
 
 
 OBJECTIVES: Registry[ObjectiveConfig] = Registry("objective")
