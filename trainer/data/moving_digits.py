@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field
 
 from trainer.config import Config
-from trainer.data.images import DataSplit, LabelledImages
+from trainer.data.images import DataSplit, ImageSpec, LabelledImages
 from trainer.errors import DataError
 
 MAX_BYTES = 2 << 30
@@ -23,7 +23,7 @@ class MovingDigitsConfig(Config):
     """Side of each frame in pixels."""
 
     digit_size: int | None = Field(default=None, ge=4, le=128)
-    """Side to which each digit is resized before it moves; null: as it is."""
+    """Side to which a larger digit is resized before it moves; null: as it is."""
 
     frames: int = Field(default=16, ge=2, le=256)
     """Frames of a sequence."""
@@ -51,7 +51,7 @@ def moving_digits(split: DataSplit, config: MovingDigitsConfig) -> DataSplit:
         DataError: the digits do not fit on the canvas, or the sequences do not fit in memory.
     """
     spec = split.train.spec
-    side = config.digit_size or max(spec.height, spec.width)
+    side = _side(spec, config.digit_size)
     if spec.frames > 1 or side > config.canvas:
         raise DataError(
             f"{split.source}: images of {side} pixels do not move on a canvas of {config.canvas}; "
@@ -89,7 +89,7 @@ def bounce(start: NDArray[np.float64], speed: NDArray[np.float64], frames: int, 
 
 def _compose(images: LabelledImages, config: MovingDigitsConfig, n: int, *, part: int) -> LabelledImages:
     random = np.random.default_rng([config.seed, part])
-    sprites = _sprites(images, config.digit_size)
+    sprites = _sprites(images, _side(images.spec, config.digit_size))
     _, height, width, channels = sprites.shape
     frames = np.zeros((n, config.frames, config.canvas, config.canvas, channels), np.uint8)
     chosen = np.empty((config.digits, n), np.int64)
@@ -113,15 +113,21 @@ def _compose(images: LabelledImages, config: MovingDigitsConfig, n: int, *, part
     )
 
 
-def _sprites(images: LabelledImages, size: int | None) -> NDArray[np.uint8]:
-    if size is None or images.images.shape[1:3] == (size, size):
+def _side(spec: ImageSpec, largest: int | None) -> int:
+    """Side of the digits as they move."""
+    side = max(spec.height, spec.width)
+    return min(side, largest or side)
+
+
+def _sprites(images: LabelledImages, side: int) -> NDArray[np.uint8]:
+    if side == max(images.images.shape[1:3]):
         return images.images
     resized = [
         np.asarray(
             Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).resize(
-                (size, size), Image.Resampling.LANCZOS
+                (side, side), Image.Resampling.LANCZOS
             )
         )
         for image in images.images
     ]
-    return np.stack(resized).reshape(len(images), size, size, -1)
+    return np.stack(resized).reshape(len(images), side, side, -1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.errors import ConfigError
 from trainer.networks.base import Generator, GeneratorConfig, check_moving
+from trainer.networks.shifts import shift
 from trainer.networks.upsampling_generator import UpsamplingGenerator, UpsamplingGeneratorConfig
 
 _FIRST_SPEED = 0.5  # of the LSTM's first outputs, which are about 0.2, in reaches per frame
@@ -41,6 +42,9 @@ class LstmGeneratorConfig(GeneratorConfig):
     reach: float = Field(default=0.0, ge=0, le=1)
     """How far the LSTM may shift what the decoder drew, as a share of the side; 0: it does not. A decoder of
     convolutions spends long on learning to draw the same thing at any place, a shift has it for nothing."""
+
+    whole_pixels: bool = False
+    """Whether what is shifted lands on whole pixels, as sharp as it was drawn; gradients pass as if it did not."""
 
     picture: int | None = Field(default=None, ge=4, le=256)
     """Side in pixels of what the decoder draws, in the middle of the frame, before it is shifted; null: all of the
@@ -81,6 +85,7 @@ class LstmGenerator(Generator):
         self.to_path = nn.Linear(config.state, config.path_dim) if config.path_dim else None
         self.to_velocity = nn.Linear(config.state, 2) if config.reach else None
         self.to_place = nn.Linear(config.motion_dim, 2)
+        self._whole_pixels = config.whole_pixels
         self._reach = (config.reach * spec.height, config.reach * spec.width)
         decoder = UpsamplingGeneratorConfig(
             latent_dim=config.content_dim + config.path_dim,
@@ -103,19 +108,30 @@ class LstmGenerator(Generator):
         path = self.path(states)
         frames = self._draw(content, path, labels)
         if self.to_velocity is None:
-            return frames
+            return self._in_the_middle(frames)
         # Steps add up to places, so that something moves from the first day of training.
         walked = torch.cumsum(self.to_velocity(path).float() * _FIRST_SPEED, dim=1)
         down, right = torch.tanh(self.to_place(motion).float().unsqueeze(1) + walked).unbind(2)
-        return shift(frames, down * self._reach[0], right * self._reach[1])
+        return self._shift(frames, down * self._reach[0], right * self._reach[1])
+
+    def _shift(self, frames: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """``[n, T, C, H, W]``; `frames` are as large or smaller."""
+        if not self._whole_pixels:
+            return shift(frames, down, right, self._size)
+        if not self.training:
+            return shift(frames, down.round(), right.round(), self._size)
+        between = shift(frames, down, right, self._size)
+        with torch.no_grad():
+            correction = shift(frames, down.round(), right.round(), self._size) - between
+        return between + correction
 
     def _draw(self, content: Tensor, path: Tensor, labels: Tensor) -> Tensor:
         """``[n, T, C, H, W]``, or ``[n, 1, C, H, W]`` where every frame shows the same."""
         if self.to_path is None:
-            return self._in_the_middle(self.decoder(content, labels)).unsqueeze(1)
+            return torch.unsqueeze(self.decoder(content, labels), 1)
         codes = torch.cat([self._each_frame(content), self.to_path(path)], dim=2)
         frames: Tensor = self.decoder(codes.flatten(0, 1), self._each_frame(labels[:, None]).flatten())
-        return torch.unflatten(self._in_the_middle(frames), 0, (-1, self.frames))
+        return torch.unflatten(frames, 0, (-1, self.frames))
 
     def _in_the_middle(self, pictures: Tensor) -> Tensor:
         """On black (−1), at the size of the frame."""
@@ -125,28 +141,3 @@ class LstmGenerator(Generator):
     def _each_frame(self, values: Tensor) -> Tensor:
         """``[n, k]`` to ``[n, T, k]``."""
         return values.unsqueeze(1).expand(-1, self.frames, -1)
-
-
-def shift(frames: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Move each frame by parts of pixels, with linear interpolation; what comes in from outside is black (−1).
-
-    Two matrix products, through which gradients reach both the pixels and the distances (the translation of
-    Jaderberg et al. 2015, "Spatial transformer networks", eqs. 1 and 5).
-
-    Args:
-        frames: ``[n, T, C, H, W]`` in −1 … 1, or ``[n, 1, C, H, W]`` to move one picture in T ways.
-        down: pixels downwards, ``[n, T]``.
-        right: pixels to the right, ``[n, T]``.
-
-    Returns:
-        float ``[n, T, C, H, W]``.
-    """
-    rows, columns = _interpolation(down, frames.shape[-2]), _interpolation(right, frames.shape[-1])
-    return rows @ (frames.float() + 1) @ columns.transpose(-1, -2) - 1
-
-
-def _interpolation(distance: Tensor, side: int) -> Tensor:
-    """``[n, T]`` to matrices ``[n, T, 1, side, side]`` that move a line of pixels by that much."""
-    place = torch.arange(side, dtype=torch.float32, device=distance.device)
-    offset = place[:, None] - place - distance[:, :, None, None, None]
-    return torch.relu(1 - offset.abs())

@@ -74,7 +74,8 @@ def feature_error(features: Tensor, reference: Tensor) -> Tensor:
     Both are divided by the mean deviation of `reference` over the batch, which is one in the paper's
     batch-normalized discriminator: else a smooth discriminator, whose features are small, lets the encoder forget.
     """
-    scale = reference.var(0).mean().clamp_min(1e-8)
+    deviation = (reference - reference.mean(0)).square().sum(0).mean() / (len(reference) - 1)
+    scale = deviation.clamp_min(1e-8)
     return 0.5 * (features - reference).square().flatten(1).sum(1).mean() / scale
 
 
@@ -190,9 +191,6 @@ class VaeGanSystem:
         self._generator_optimizer.zero_grad()
         self._encoder_optimizer.zero_grad()
         adversarial = self._generator_loss(real, judged)
-        # The encoder learns nothing from the judgment (Larsen et al. 2016, section 2.3).
-        parameters = list(self._modules["generator"].parameters())
-        self._fabric.backward(adversarial, retain_graph=True, inputs=parameters)
         with torch.no_grad():
             wanted = self._discriminator.features(real)
         error = feature_error(self._discriminator.features(reconstructed).float(), wanted.float())
@@ -200,7 +198,15 @@ class VaeGanSystem:
             error = error + self._config.pixels * pixel_error(reconstructed, real)
         divergence = prior_divergence(posterior)
         # Scaled by γ as a whole: the generator needs it, and the encoder's optimizer does not mind.
-        self._fabric.backward(self._config.similarity * (error + self._config.prior_at(step) * divergence))
+        likeness = self._config.similarity * (error + self._config.prior_at(step) * divergence)
+        # The encoder learns nothing from the judgment (Larsen et al. 2016, section 2.3); where only images of the prior
+        # are judged, one pass back does it: they meet the encoder nowhere but in the batch norm's statistics.
+        if self._config.judge_reconstructions:
+            parameters = list(self._modules["generator"].parameters())
+            self._fabric.backward(adversarial, retain_graph=True, inputs=parameters)
+            self._fabric.backward(likeness)
+        else:
+            self._fabric.backward(adversarial + likeness)
         self._generator_optimizer.step()
         self._encoder_optimizer.step()
         return {

@@ -32,11 +32,11 @@ def test_a_recipe_of_sequences_ends_in_a_package_that_moves(name: str, tmp_path:
     assert outcome.package is not None
     package = store.open(name, 1)
     manifest = package.manifest
-    assert manifest.output.shape == (4, 20, 20, 1)
+    assert manifest.output.shape == (4, 24, 24, 1)
     assert set(manifest.precisions) == {"fp32"}
     assert {"frame_frechet_distance", "motion_amount", "motion_smoothness"} <= set(manifest.evaluation)
     sequences = Generator(package, "fp32").sample(np.arange(3, dtype=np.uint64))
-    assert sequences.shape == (3, 4, 20, 20, 1)
+    assert sequences.shape == (3, 4, 24, 24, 1)
     for strips in (package.path / "samples.png", next((tmp_path / "run" / "samples").glob("*.png"))):
         with Image.open(io.BytesIO(strips.read_bytes())) as image:
             assert image.width > 4 * 48

@@ -50,14 +50,18 @@ def test_the_config_decides_every_pixel_and_the_fingerprint() -> None:
     assert len({fingerprint(), fingerprint(seed=1), fingerprint(fastest=3.0), fingerprint(frames=8)}) == 4
 
 
-def test_digits_are_resized_before_they_move() -> None:
-    config = SMALL.model_copy(update={"digit_size": 12, "canvas": 24})
-    assert moving_digits(open_data(DataConfig()), config).train.images.shape == (40, 16, 24, 24, 1)
+def test_larger_digits_are_resized_before_they_move_and_smaller_ones_are_not() -> None:
+    def brightness(size: int | None) -> float:
+        config = SMALL.model_copy(update={"digit_size": size})
+        return float(moving_digits(open_data(DataConfig()), config).train.images.mean())
+
+    assert brightness(12) == brightness(None)
+    assert 0.3 < brightness(5) / brightness(None) < 0.5  # 25 pixels of 64
 
 
 @pytest.mark.parametrize(
-    ("changes", "advice"), [({"digit_size": 24}, "digit_size=10"), ({"sequences": 1_000_000}, "sequences=335544")]
+    ("changes", "advice"), [({"canvas": 12}, "digit_size=6"), ({"sequences": 1_000_000}, "sequences=335544")]
 )
 def test_what_does_not_fit_is_refused_with_advice(changes: dict[str, int], advice: str) -> None:
     with pytest.raises(DataError, match=f"data.moving.{advice}"):
-        moving_digits(open_data(DataConfig()), SMALL.model_copy(update=changes))
+        moving_digits(open_data(DataConfig(size=16)), SMALL.model_copy(update=changes))

@@ -7,9 +7,9 @@ from trainer.data import ImageSpec
 from trainer.errors import ConfigError
 from trainer.networks import DISCRIMINATORS, ENCODERS, GENERATORS
 from trainer.networks.convolutional_encoder import ConvolutionalEncoderConfig
-from trainer.networks.lstm_generator import LstmGeneratorConfig, shift
+from trainer.networks.lstm_generator import LstmGeneratorConfig
 from trainer.networks.recurrent_encoder import RecurrentEncoderConfig
-from trainer.networks.sequence_discriminator import SequenceDiscriminatorConfig
+from trainer.networks.sequence_discriminator import SequenceDiscriminatorConfig, spread
 from trainer.networks.upsampling_generator import UpsamplingGeneratorConfig
 
 SPECS = [ImageSpec(20, 20, 1, 10, 5), ImageSpec(24, 16, 3, 1, 3)]
@@ -51,15 +51,19 @@ def test_a_smaller_picture_stands_in_the_middle_of_black() -> None:
     assert frames.sum(dim=(0, 1, 2))[:6].max() == frames.sum(dim=(0, 1, 2))[14:].max() == -15
 
 
-def test_a_shift_moves_whole_and_half_pixels_and_fills_with_black() -> None:
-    picture = torch.full((1, 1, 1, 3, 4), -1.0)
-    picture[..., 1, 1] = 1
-    moved = shift(picture, torch.tensor([[1.0, 0.0, -9.0]]), torch.tensor([[2.0, 0.5, 0.0]]))
-    assert moved.shape == (1, 3, 1, 3, 4)
-    assert moved[0, 0, 0, 2, 3] == 1
-    assert moved[0, 0].sum() == -10
-    assert moved[0, 1, 0, 1].tolist() == [-1, 0, 0, -1]
-    assert moved[0, 2].max() == -1
+def test_pictures_land_on_whole_pixels_and_gradients_pass_nevertheless() -> None:
+    built = LstmGeneratorConfig(path_dim=0, reach=0.4, whole_pixels=True, picture=8).build(SPECS[0])
+    latents = torch.randn(3, built.latent_dim)
+    frames = built(latents, LABELS)
+    light = (frames + 1).sum((2, 3, 4))
+    assert torch.allclose(light, light[:, :1].expand_as(light), rtol=1e-3)
+    assert ((frames + 1).abs() > 1e-5).sum((2, 3, 4)).max() == 64
+    frames.square().sum().backward()
+    assert built.to_place.weight.grad is not None
+    assert built.to_place.weight.grad.abs().max() > 0
+    built.eval()
+    with torch.no_grad():
+        assert ((built(latents, LABELS) + 1) > 0).sum((2, 3, 4)).max() == 64
 
 
 def test_a_generator_in_which_nothing_would_move_is_refused() -> None:
@@ -83,11 +87,32 @@ def test_the_judge_of_frames_does_not_see_their_order_and_that_of_sequences_does
     assert (forwards[:, 0] - shuffled[:, 0]).abs().min() > 1e-5
 
 
+def test_the_judge_of_frames_sees_the_same_wherever_it_is_in_the_frame() -> None:
+    built = SequenceDiscriminatorConfig(judges=("frames",), window=8).build(SPECS[0])
+    images = torch.full((2, 5, 1, 20, 20), -1.0)
+    images[0, :, :, 3:9, 4:10] = images[1, :, :, 10:16, 12:18] = torch.rand(5, 1, 6, 6)
+    here, there = built(images, LABELS[:2])
+    assert torch.allclose(here, there, atol=1e-5)
+
+
+def test_the_judge_of_frames_looks_at_as_many_as_it_is_told() -> None:
+    assert spread(16, 2) == [4, 12]
+    assert spread(5, 1) == [2]
+    assert spread(3, 9) == [0, 1, 2]
+    built = SequenceDiscriminatorConfig(judges=("frames",), frames=2).build(SPECS[0])
+    images = torch.rand(3, 5, 1, 20, 20)
+    changed = images.clone()
+    changed[:, [0, 2, 4]] = 0
+    assert torch.equal(built(images, LABELS), built(changed, LABELS))
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-@pytest.mark.parametrize("step_dim", [0, 2])
-def test_the_recurrent_encoder_finds_latents_of_its_generator(spec: ImageSpec, step_dim: int) -> None:
+@pytest.mark.parametrize(("step_dim", "window"), [(0, None), (2, 12)])
+def test_the_recurrent_encoder_finds_latents_of_its_generator(
+    spec: ImageSpec, step_dim: int, window: int | None
+) -> None:
     built = LstmGeneratorConfig(content_dim=3, motion_dim=4, step_dim=step_dim).build(spec)
-    encoder = RecurrentEncoderConfig().build(spec, built)
+    encoder = RecurrentEncoderConfig(window=window).build(spec, built)
     mean, log_variance = encoder(torch.rand(3, spec.frames, spec.channels, spec.height, spec.width))
     assert mean.shape == log_variance.shape == (3, built.latent_dim)
 
