@@ -13,6 +13,9 @@ from trainer.evaluation.judge import trained_judge
 from trainer.evaluation.sequences import frame_frechet_distance, motion_amount, motion_smoothness
 from trainer.results.yardstick import draw
 
+MOST = 2_000
+"""Sequences of each kind: their frames are many."""
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -39,15 +42,16 @@ class MeasuredMotion:
 
 
 def measure_motion(package: Package, data: DataSplit, samples: int, folder: Path) -> MeasuredMotion:
-    """`samples` sequences of `package`, or as many as were held out where those are fewer.
+    """`samples` sequences of `package`, or as many as were held out where those are fewer; at most `MOST`.
 
     The judge of single frames is kept in `folder`.
     """
-    n = min(samples, len(data.held_out))
+    data = DataSplit(data.source, data.train.at_most(MOST), data.held_out.at_most(min(samples, MOST)))
+    n = len(data.held_out)
     classes = tuple(package.manifest.classes)
     labels = np.arange(n, dtype=np.int64) % max(1, len(classes))
     generated = LabelledImages(draw(Generator(package, "fp32"), labels), labels, classes)
-    reference, real = data.train.images, data.held_out.images[:n]
+    reference, real = data.train.images, data.held_out.images
     return MeasuredMotion(
         n, _motion(generated.images, reference), _motion(real, reference),
         _label_accuracy(generated, data, folder) if classes else None,

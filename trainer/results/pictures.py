@@ -9,7 +9,7 @@ from runtime.generator import Generator
 from runtime.package import Package
 from runtime.sequences import encode_animation, make_moving_grid
 
-_COLUMNS, _ROWS = 10, 4
+_COLUMNS, _ROWS = 10, 3
 _MIN_SIDE = 40
 
 

@@ -21,10 +21,28 @@ def _seeds(order: Order, yardstick: Yardstick) -> Iterator[str]:
     return section(order, yardstick)
 
 
+def _learning_rates(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.learning_rates import section
+
+    yield section(yardstick.data, yardstick.judge, order.folder)
+
+
+def _modes(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.modes import section
+
+    return section(order, yardstick)
+
+
 def _speed(order: Order, yardstick: Yardstick) -> Iterator[str]:
     from trainer.results.speed import section
 
     return section(order, yardstick)
 
 
-STUDIES: dict[str, Study] = {"recipes": _recipes, "seeds": _seeds, "speed": _speed}
+STUDIES: dict[str, Study] = {
+    "recipes": _recipes,
+    "seeds": _seeds,
+    "learning-rates": _learning_rates,
+    "modes": _modes,
+    "speed": _speed,
+}
