@@ -38,17 +38,22 @@ from trainer.results.yardstick import Yardstick
     "--seed-minutes", type=click.FloatRange(min=0, min_open=True), multiple=True, default=(2.0, 5.0, 10.0),
     help="Budgets of the study of seeds; may be repeated.",
 )  # fmt: skip
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/results"), help="Runs and what is kept.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs/results"), help="Training runs.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path), default=Path("docs/results/figures"), help="What was measured.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=Path("trainer/RESULTS.md"), help="The file.")
 @click.option("--pictures", type=click.Path(path_type=Path), default=Path("docs/results"), help="Sample grids.")
 def main(  # noqa: PLR0917 - click passes one argument per option
     data: Path, studies: tuple[str, ...], minutes: float, samples: int, recipes: tuple[str, ...], jobs: int,
-    seeds: tuple[int, ...], seed_minutes: tuple[float, ...], folder: Path, out: Path, pictures: Path,
+    seeds: tuple[int, ...], seed_minutes: tuple[float, ...], folder: Path, figures: Path, out: Path,
+    pictures: Path,
 ) -> None:  # fmt: skip
     """Train and measure on one data set; the file is written anew whenever a study advances."""
     order = Order(
         data_path=data,
         folder=folder,
+        figures=figures,
         pictures=pictures,
         pictures_link=os.path.relpath(pictures, out.parent),
         minutes=minutes,
@@ -74,7 +79,7 @@ def write_results(order: Order, out: Path, studies: tuple[str, ...]) -> None:
     judge = trained_judge(images, order.folder)
     yardstick = Yardstick(images, judge, order.samples)
     accuracy = judge.accuracy(images.held_out)
-    document = Document(out, order.folder / "sections", tuple(STUDIES), order.data_path.name, accuracy)
+    document = Document(out, order.figures, tuple(STUDIES), order.data_path.name, accuracy)
     for name in studies:
         click.echo(f"study {name}")
         for section in STUDIES[name](order, yardstick):

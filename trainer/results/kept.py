@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.atomic import write_atomic
+from trainer.results.machine import machine, versions
 from trainer.training import resolve
 
 if TYPE_CHECKING:
@@ -46,4 +47,15 @@ def read_kept(path: Path, key: str, kind: type[T]) -> T | None:
 def write_kept(path: Path, key: str, value: "DataclassInstance") -> None:
     """Keep `value` in `path`, in place of what it kept before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({"key": key, "value": asdict(value)}, indent=2).encode())
+    write_atomic(
+        path,
+        json.dumps(
+            {"key": key, "machine": machine(), "versions": versions(), "value": asdict(value)}, indent=2
+        ).encode(),
+    )
+
+
+def conditions(folder: Path) -> list[tuple[str, str]]:
+    """Machine and versions of whatever is kept in `folder`, each pair once."""
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return sorted({(each["machine"], each["versions"]) for each in kept})

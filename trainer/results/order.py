@@ -11,7 +11,8 @@ class Order:
 
     Attributes:
         data_path: images, as for `latentd train`.
-        folder: runs, and what was measured of them.
+        folder: runs, and the judges of images.
+        figures: folder of what was measured, one file per row: what the file of results is made of.
         pictures: folder of sample grids and animations.
         pictures_link: the same, as seen from the file of results.
         minutes: training time of each recipe.
@@ -24,6 +25,7 @@ class Order:
 
     data_path: Path
     folder: Path
+    figures: Path
     pictures: Path
     pictures_link: str
     minutes: float = 10.0

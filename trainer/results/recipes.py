@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.resources import files
+from pathlib import Path
 
 import click
 import torch
@@ -56,28 +57,22 @@ class Bench:
 
     def __init__(self, order: Order, yardstick: Yardstick) -> None:
         self._order, self._yardstick = order, yardstick
-        self._folder = order.folder / "recipes"
         self._lock = threading.Lock()
 
     def recipe(self, name: str) -> Recipe:
         """The recipe as it is trained here."""
-        return resolve(name, self.settings(name))
+        return resolve(name, self.settings)
 
-    def settings(self, name: str) -> tuple[str, ...]:
-        """Overrides for this order; digits that do not fit on the canvas they move on are made half as wide."""
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Overrides for this order."""
         settings = self._order.settings(self._order.minutes)
-        if self._order.jobs > 1:
-            settings = (*settings, "device.threads=1")
-        moving = resolve(name, settings).data.moving
-        spec = self._yardstick.data.train.spec
-        if moving is not None and moving.digit_size is None and max(spec.height, spec.width) > moving.canvas:
-            settings = (*settings, f"data.moving.digit_size={moving.canvas // 2}")
-        return settings
+        return (*settings, "device.threads=1") if self._order.jobs > 1 else settings
 
     def kept(self, name: str) -> Row | None:
         """What was measured before with the same settings, if its picture is still there."""
         key = self._training_key(name)
-        row = read_kept(self._folder / f"{name}-{key[:8]}" / "measured.json", self._key(key), Row)
+        row = read_kept(self._figures(name), self._key(key), Row)
         if row is None or (row.picture and not (self._order.pictures / row.picture).exists()):
             return None
         return row
@@ -86,15 +81,18 @@ class Bench:
         """Train and measure; a training that is finished is not repeated."""
         click.echo(f"recipe {name}")
         key = self._training_key(name)
-        run = self._folder / f"{name}-{key[:8]}"
-        trained = train_recipe(name, run, self.settings(name))
+        run = self._order.folder / "recipes" / f"{name}-{key[:8]}"
+        trained = train_recipe(name, run, self.settings)
         with self._lock:
             row = self._measured(name, trained)
-        write_kept(run / "measured.json", self._key(key), row)
+        write_kept(self._figures(name), self._key(key), row)
         return row
 
+    def _figures(self, name: str) -> Path:
+        return self._order.figures / "recipes" / f"{name}.json"
+
     def _training_key(self, name: str) -> str:
-        return training_key(name, self.settings(name), self._yardstick.data.fingerprint())
+        return training_key(name, self.settings, self._yardstick.data.fingerprint())
 
     def _key(self, training: str) -> str:
         return key_of(training, self._order.samples)

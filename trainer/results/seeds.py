@@ -89,15 +89,15 @@ def measure(order: Order, yardstick: Yardstick, recipe: str, minutes: float, see
     settings = (*order.settings(minutes), f"seed={seed}")
     training = training_key(recipe, settings, yardstick.data.fingerprint())
     run = order.folder / "seeds" / f"{recipe}-{minutes:g}min-{seed}-{training[:8]}"
-    key = key_of(training, order.samples)
-    kept = read_kept(run / "measured.json", key, Row)
+    figures, key = order.figures / "seeds" / f"{recipe}-{minutes:g}min-{seed}.json", key_of(training, order.samples)
+    kept = read_kept(figures, key, Row)
     if kept is not None:
         return kept
     click.echo(f"{recipe}, {minutes:g} min, seed {seed}")
     trained = train_recipe(recipe, run, settings)
     measured = None if trained.package is None else yardstick.measure(trained.package)
     row = Row(minutes, seed, trained.images, trained.seconds, trained.verdict, measured)
-    write_kept(run / "measured.json", key, row)
+    write_kept(figures, key, row)
     return row
 
 

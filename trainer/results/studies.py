@@ -24,7 +24,7 @@ def _seeds(order: Order, yardstick: Yardstick) -> Iterator[str]:
 def _learning_rates(order: Order, yardstick: Yardstick) -> Iterator[str]:
     from trainer.results.learning_rates import section
 
-    yield section(yardstick.data, yardstick.judge, order.folder)
+    yield section(yardstick.data, yardstick.judge, order.figures)
 
 
 def _modes(order: Order, yardstick: Yardstick) -> Iterator[str]:

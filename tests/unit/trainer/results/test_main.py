@@ -50,6 +50,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: dict[str
         "--data": data,
         "--samples": 100,
         "--folder": tmp_path / "runs",
+        "--figures": tmp_path / "figures",
         "--out": tmp_path / "RESULTS.md",
         "--pictures": tmp_path / "pictures",
     }
@@ -82,9 +83,8 @@ def test_a_recipe_is_trained_measured_and_not_measured_twice(
 def test_a_study_leaves_the_sections_of_others_alone(
     tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sections = tmp_path / "runs" / "sections"
-    sections.mkdir(parents=True)
-    (sections / "recipes.md").write_text("## Recipes\n\nMeasured yesterday.\n")
+    yesterday = "# Results\n\n<!-- study: recipes -->\n## Recipes\n\nMeasured yesterday.\n"
+    (tmp_path / "RESULTS.md").write_text(yesterday)
     arguments += ["--study", "seeds", "--recipe", "digits-cgan", "--seeds", "3", "--seed-minutes", "2"]
     run(arguments)
     results = (tmp_path / "RESULTS.md").read_text()

@@ -37,7 +37,9 @@ def _marked() -> DataSplit:
 
 def order(folder: Path, **options: Any) -> Order:
     """With results and pictures in `folder`."""
-    return Order(data_path=Path("mnist"), folder=folder, pictures=folder, pictures_link="pictures", **options)
+    return Order(
+        data_path=Path("mnist"), folder=folder, figures=folder, pictures=folder, pictures_link="pictures", **options
+    )
 
 
 def test_each_channel_is_read_by_itself() -> None:

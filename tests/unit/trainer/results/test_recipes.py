@@ -20,16 +20,8 @@ def bench(folder: Path, side: int, jobs: int = 1) -> Bench:
     """For square grey images with sides of `side` pixels."""
     spec = ImageSpec(height=side, width=side, channels=1, classes=10)
     yardstick: Any = SimpleNamespace(data=SimpleNamespace(train=SimpleNamespace(spec=spec), fingerprint=lambda: "f"))
-    order = Order(data_path=folder, folder=folder, pictures=folder, pictures_link=".", jobs=jobs)
+    order = Order(data_path=folder, folder=folder, figures=folder, pictures=folder, pictures_link=".", jobs=jobs)
     return Bench(order, yardstick)
-
-
-@pytest.mark.parametrize(("side", "wanted"), [(8, None), (28, 10)])
-def test_digits_that_do_not_fit_on_their_canvas_are_made_smaller(tmp_path: Path, side: int, wanted: int | None) -> None:
-    moving = bench(tmp_path, side).recipe("lstm-gan").data.moving
-    assert moving is not None
-    assert moving.digit_size == wanted
-    assert bench(tmp_path, side).recipe("cgan").data.moving is None
 
 
 def test_each_of_several_at_once_has_one_thread(tmp_path: Path) -> None:
