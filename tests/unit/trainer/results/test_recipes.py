@@ -16,21 +16,21 @@ from trainer.results.recipe_tables import Row
 from trainer.results.recipes import Bench, remarks
 
 
-def bench(folder: Path, side: int, jobs: int = 1) -> Bench:
-    """For square grey images with sides of `side` pixels."""
-    spec = ImageSpec(height=side, width=side, channels=1, classes=10)
+def bench(folder: Path, jobs: int = 1) -> Bench:
+    """For images such as those of MNIST."""
+    spec = ImageSpec(height=28, width=28, channels=1, classes=10)
     yardstick: Any = SimpleNamespace(data=SimpleNamespace(train=SimpleNamespace(spec=spec), fingerprint=lambda: "f"))
     order = Order(data_path=folder, folder=folder, figures=folder, pictures=folder, pictures_link=".", jobs=jobs)
     return Bench(order, yardstick)
 
 
 def test_each_of_several_at_once_has_one_thread(tmp_path: Path) -> None:
-    assert bench(tmp_path, 28).recipe("cgan").device.threads is None
-    assert bench(tmp_path, 28, jobs=2).recipe("cgan").device.threads == 1
+    assert bench(tmp_path).recipe("cgan").device.threads is None
+    assert bench(tmp_path, jobs=2).recipe("cgan").device.threads == 1
 
 
 def test_a_row_whose_picture_is_gone_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = bench(tmp_path, 28)
+    there = bench(tmp_path)
     row = Row("cgan", 1, 1.0, 1.0, 1.0, measured=GENERATED, picture="cgan.png")
     monkeypatch.setattr(recipes, "train_recipe", lambda *_: None)
     monkeypatch.setattr(Bench, "_measured", lambda *_: row)
