@@ -41,9 +41,10 @@ class Document:
         return "\n".join(f"*Measured on {computer}; {packages}.*" for computer, packages in found)
 
     def _heading(self) -> str:
+        written = f"Written by `make results`, last on {datetime.now(UTC):%Y-%m-%d}, on {machine()}"
         return (
-            f"# Results\n\nWritten by `make results`, last on {datetime.now(UTC):%Y-%m-%d}, on {machine()}; run it again "
-            "to refresh what has changed. What was measured is kept, and each section names the machine it is from. The "
-            f"judge is a small convolutional network trained on the training images of {self._data}, "
-            f"{self._judge_accuracy:.1%} accurate on held-out ones; its hidden layer is the feature space."
+            f"# Results\n\n{written}; run it again to refresh what has changed. What was measured is kept, and each "
+            "section names the machine it is from. The judge is a small convolutional network trained on the training "
+            f"images of {self._data}, {self._judge_accuracy:.1%} accurate on held-out ones; its hidden layer is the "
+            "feature space."
         )
