@@ -30,8 +30,12 @@ WEIGHTS = (0.0, 0.1)
 _CENTRES = {"Adam": 1.5e-3}
 _CENTRE = 1 / 30
 _FACTOR = 3.0
-_DECIDES = {"seed", "system", "generator", "discriminator", "objective", "regularizers", "generator_optimizer",
-            "discriminator_optimizer", "ema", "training", "device"}  # fmt: skip
+_DECIDES = {
+    **dict.fromkeys(("seed", "system", "generator", "discriminator", "objective", "regularizers"), True),
+    **dict.fromkeys(("generator_optimizer", "discriminator_optimizer"), True),
+    "ema": {"decay"},
+    "training": {"batch_size"},
+}
 _of_this_process: list[Bench] = []
 
 
@@ -132,10 +136,10 @@ class _Kept:
             file.write("\n" + json.dumps({"key": key, "run": asdict(run), "outcome": asdict(outcome)}))
 
     def clock(self, key: str) -> Clock | None:
-        return read_kept(self._folder / f"clock-{key[:8]}.json", key, Clock)
+        return read_kept(self._folder / "clock.json", key, Clock)
 
     def keep_clock(self, key: str, clock: Clock) -> None:
-        write_kept(self._folder / f"clock-{key[:8]}.json", key, clock)
+        write_kept(self._folder / "clock.json", key, clock)
 
 
 def _entry(line: str) -> tuple[str, Outcome] | None:
