@@ -30,7 +30,7 @@ WEIGHTS = (0.0, 0.1)
 _CENTRES = {"Adam": 1.5e-3}
 _CENTRE = 1 / 30
 _FACTOR = 3.0
-_DECIDES = {
+_DECIDES: dict[str, Any] = {
     **dict.fromkeys(("seed", "system", "generator", "discriminator", "objective", "regularizers"), True),
     **dict.fromkeys(("generator_optimizer", "discriminator_optimizer"), True),
     "ema": {"decay"},
