@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from trainer.data import DataSplit
+from trainer.data.batches import make_batches
 from trainer.data.order import DataOrder
 from trainer.recipe import Recipe
 from trainer.systems.base import System
@@ -37,12 +38,10 @@ def dry_run(recipe: Recipe, data: DataSplit, system: System, fabric: Fabric) -> 
     """Take a few steps of `system`, which is spent afterwards, and describe what was seen."""
     batch = recipe.training.batch_size
     order = DataOrder(len(data.train), recipe.seed)
-    images = torch.from_numpy(data.train.images).movedim(-1, -3)
-    labels = torch.from_numpy(data.train.labels)
+    batches = make_batches(data.train, order, batch, fabric.device, slice(batch))
 
     def step(number: int) -> None:
-        rows = order.next(batch)
-        system.step(images[rows].to(fabric.device), labels[rows].to(fabric.device), number, 1.0)
+        system.step(*batches.next(), number, 1.0)
 
     with _traced() as traces:
         step(0)

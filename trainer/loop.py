@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from trainer.checkpoints import (
     write_checkpoint,
 )
 from trainer.data import DataSplit
+from trainer.data.batches import make_batches
 from trainer.data.order import DataOrder
 from trainer.errors import CollapseError, ConfigError, RunError
 from trainer.events import EventLog
@@ -49,10 +50,6 @@ class Loop:
             RunError: the checkpoint is damaged, or was made from other images.
         """
         self._recipe, self._data, self._system, self._run, self._fabric = recipe, data, system, run, fabric
-        images = torch.from_numpy(data.train.images)
-        self._images = images.movedim(-1, -3).contiguous().to(fabric.device)
-        self._labels = torch.from_numpy(data.train.labels).to(fabric.device)
-        self._order = DataOrder(len(data.train), recipe.seed)
         self._leads = fabric.is_global_zero
         self._fingerprint = data.fingerprint()
         self.position: Position = {"images": 0, "steps": 0, "seconds": 0.0}
@@ -68,6 +65,10 @@ class Loop:
             raise ConfigError(
                 f"training.batch_size: {steps.batch_size} cannot be shared by {fabric.world_size} processes{parts}"
             )
+        rows = steps.batch_size // fabric.world_size
+        own = slice(fabric.global_rank * rows, (fabric.global_rank + 1) * rows)
+        order = DataOrder(len(data.train), recipe.seed)
+        self._batches = make_batches(data.train, order, steps.batch_size, fabric.device, own)
         if run.checkpoint.exists():
             self._load(run.checkpoint)
         fabric.barrier()
@@ -151,7 +152,7 @@ class Loop:
         checkpoint: Checkpoint = {
             "position": self.position,
             "system": self._system.state_dict(),
-            "order": self._order.state_dict(),
+            "order": self._batches.state_dict(),
             "random": random_state(self._fabric),
             "data_fingerprint": self._fingerprint,
             "alarm": self._alarm.state_dict(),
@@ -160,25 +161,19 @@ class Loop:
         write_checkpoint(path, checkpoint)
 
     def _step(self) -> None:
-        batch = self._recipe.training.batch_size
-        indices = self._order.next(batch).to(self._fabric.device)
-        with self._part_of(batch) as part:
-            own = indices[part]
-            metrics = self._system.step(self._images[own], self._labels[own], self.position["steps"], self._rate)
+        images, labels = self._batches.next()
+        with self._shared_draws(len(images)):
+            metrics = self._system.step(images, labels, self.position["steps"], self._rate)
         self.position["steps"] += 1
-        self.position["images"] += batch
+        self.position["images"] += self._recipe.training.batch_size
         for name, value in metrics.items():
             total, count = self._sums.get(name, (torch.zeros_like(value), 0))
             self._sums[name] = (total + value, count + 1)
 
-    @contextmanager
-    def _part_of(self, batch: int) -> Iterator[slice]:
-        """This process's rows of a batch, and its share of what is drawn at random for it."""
+    def _shared_draws(self, rows: int) -> AbstractContextManager[object]:
+        """Within it, several processes share out what is drawn at random for their `rows` of a batch."""
         rank, world = self._fabric.global_rank, self._fabric.world_size
-        rows = batch // world
-        shared = SharedDraws(rank, world, rows, self._recipe.training.accumulate)
-        with shared if world > 1 else nullcontext():
-            yield slice(rank * rows, (rank + 1) * rows)
+        return SharedDraws(rank, world, rows, self._recipe.training.accumulate) if world > 1 else nullcontext()
 
     def _largest(self, value: float) -> float:
         """The largest `value` of all processes, so that they stop and slow down together."""
@@ -305,7 +300,7 @@ class Loop:
             )
         self.position = checkpoint["position"]
         self._system.load_state_dict(checkpoint["system"])
-        self._order.load_state_dict(checkpoint["order"])
+        self._batches.load_state_dict(checkpoint["order"])
         self._alarm.load_state_dict(checkpoint["alarm"])
         self._watch.state = checkpoint["quality"]
         restore_random_state(checkpoint["random"], self._fabric)

@@ -162,7 +162,7 @@ def _export_encoder(trained: Trained, staged: _Staged) -> EncoderSession | None:
     if trained.encoder is None:
         return None
     path, graph = staged.folder / ENCODER_FILE, EncoderGraph(trained.encoder)
-    images = trained.data.held_out.images[: trained.recipe.export.parity_images]
+    images = np.array(trained.data.held_out.images[: trained.recipe.export.parity_images])
     export_encoder(graph, images.shape[1:], path)
     check_in_subprocess([path])
     session = EncoderSession(path)

@@ -11,6 +11,7 @@
     tensorboard/    the metrics and grids as TensorBoard events
     samples/        grids with fixed seeds, one row per class, named by images seen
     result.json     written last: the published package
+    ../.images/     decoded sets that do not fit in memory, shared by the runs beside it
 """
 
 import fcntl
@@ -36,6 +37,7 @@ _MAY_CHANGE = (
     "device.",
     "description",
     "training.checkpoint_seconds",
+    "data.memory_gib",
 )
 
 
@@ -53,6 +55,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.samples = path / "samples"
         self.result = path / "result.json"
+        self.images = path.parent / ".images"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lightning_fabric import Fabric
 from pydantic import TypeAdapter, ValidationError
@@ -76,11 +77,12 @@ def rehearse(name: str, overrides: tuple[str, ...]) -> str:
         TrainerError: as `train` would.
     """
     recipe = resolve(name, overrides)
-    data = open_data(recipe.data)
-    fabric = make_fabric(recipe.device, data.train.spec)
-    fabric.seed_everything(recipe.seed, verbose=False)
-    system = recipe.system.build(recipe, data.train.spec, fabric)
-    return f"{_describe_data(name, recipe, data, fabric)}\n{dry_run(recipe, data, system, fabric)}"
+    with TemporaryDirectory() as cache:
+        data = open_data(recipe.data, Path(cache))
+        fabric = make_fabric(recipe.device, data.train.spec)
+        fabric.seed_everything(recipe.seed, verbose=False)
+        system = recipe.system.build(recipe, data.train.spec, fabric)
+        return f"{_describe_data(name, recipe, data, fabric)}\n{dry_run(recipe, data, system, fabric)}"
 
 
 def train(request: TrainRequest, say: Say) -> TrainOutcome:
@@ -106,7 +108,7 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
 
 @group_left_at_the_end()
 def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say) -> TrainOutcome:
-    data = open_data(recipe.data)
+    data = open_data(recipe.data, run.images)
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
     system = recipe.system.build(recipe, data.train.spec, fabric)

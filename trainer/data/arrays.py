@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.decoding import check_memory, index_labels
+from trainer.data.decoding import index_labels
 from trainer.data.images import LabelledImages
+from trainer.data.room import Room
 from trainer.errors import DataError
 
 _IMAGES, _LABELS = ("images", "x_train", "x", "arr_0"), ("labels", "y_train", "y", "arr_1")
@@ -16,15 +17,17 @@ _TEST_IMAGES, _TEST_LABELS = ("test_images", "x_test"), ("test_labels", "y_test"
 _BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError)
 
 
-def read_arrays(path: Path) -> tuple[LabelledImages, LabelledImages | None]:
+def read_arrays(path: Path, *, room: Room) -> tuple[LabelledImages, LabelledImages | None]:
     """Images uint8 ``[n, H, W]``, ``[n, H, W, C]`` or ``[n, C, H, W]``; in .npz under `images` (or `x`, `x_train`),
     labels under `labels` (or `y`, `y_train`), and a test part, if any, under `x_test` and `y_test`.
+
+    A .npy file for which `room` is too small is mapped; .npz files, which are compressed, must fit.
 
     Raises:
         DataError: damaged, pickled, no such array, or of another type or shape.
     """
     try:
-        arrays = _load(path)
+        arrays = _load(path, room)
     except _BROKEN as error:
         reason = "it holds pickled objects" if "allow_pickle" in str(error) else str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read: {reason}") from error
@@ -47,13 +50,14 @@ def read_arrays(path: Path) -> tuple[LabelledImages, LabelledImages | None]:
     return LabelledImages(train, indices, names), LabelledImages(test, test_indices, names)
 
 
-def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+def _load(path: Path, room: Room) -> dict[str, NDArray[np.generic]]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            check_memory(str(path), sum(info.file_size for info in archive.infolist()))
+            Room(room.limit).overflow(str(path), sum(info.file_size for info in archive.infolist()))
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    return {"images": np.load(path, allow_pickle=False)}
+    too_large = room.overflow(str(path), path.stat().st_size) is not None
+    return {"images": np.load(path, allow_pickle=False, mmap_mode="r" if too_large else None)}
 
 
 def _find(arrays: dict[str, NDArray[np.generic]], names: tuple[str, ...]) -> NDArray[np.generic] | None:
@@ -69,7 +73,7 @@ def _images(path: Path, array: NDArray[np.generic]) -> NDArray[np.uint8]:
         array = array.transpose(0, 2, 3, 1)
     if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise DataError(f"{path}: images of shape {array.shape}; [n, H, W], [n, H, W, 1] or [n, H, W, 3] is needed")
-    return np.ascontiguousarray(array, dtype=np.uint8)
+    return array if isinstance(array, np.memmap) else np.ascontiguousarray(array, dtype=np.uint8)
 
 
 def _labels(path: Path, array: NDArray[np.generic], n: int) -> list[int | str]:

@@ -1,19 +1,24 @@
-"""Encoded pictures, wherever they come from, to labelled images in memory."""
+"""Encoded pictures, wherever they come from, to labelled images."""
 
 import io
-from collections.abc import Iterable, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from trainer.data.images import LabelledImages
+from trainer.data.room import Pixels, Room
 from trainer.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
-MAX_BYTES = 4 * 2**30
-"""Decoded pixels that are kept in memory at most."""
+_WORKERS = min(8, os.cpu_count() or 1)
+_TASK = 32  # pictures: small ones take less time than a thread takes to hear of them
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16"})
 
 Unjoined = tuple[LabelledImages, list[int | str], tuple[str, ...]]
@@ -36,42 +41,48 @@ class Picture:
 
 
 def decode_all(
-    source: str, pictures: Iterable[Picture], class_names: tuple[str, ...], *, size: int | None
+    source: str, pictures: Iterable[Picture], class_names: tuple[str, ...], *, size: int | None, room: Room
 ) -> LabelledImages:
-    """Decode `pictures`, one at a time. Grey only where every picture is grey, else RGB; transparency is laid on black.
+    """Decode `pictures`, a few at a time. Grey only where every picture is grey, else RGB; transparency is laid on
+    black.
 
     Args:
         source: what the pictures are part of, for messages.
         size: cut each to its central square and resize it to this side; None takes them as they are.
+        room: for the pixels.
 
     Raises:
-        DataError: none at all, an unreadable one, different sizes without `size`, or more than `MAX_BYTES` of them.
+        DataError: none at all, an unreadable one, different sizes without `size`, or no room for them.
     """
-    decoded: list[NDArray[np.uint8]] = []
-    labels: list[int] = []
-    first, taken = "", 0
-    for picture in pictures:
-        pixels = decode(picture, size)
-        if not decoded:
-            first = picture.name.rpartition("/")[2]
-        elif pixels.shape[:2] != decoded[0].shape[:2]:
-            (height, width), (other_height, other_width) = decoded[0].shape[:2], pixels.shape[:2]
-            other = picture.name.rpartition("/")[2]
+    collected, labels = Pixels(source, room), list[int]()
+    first: tuple[str, tuple[int, ...]] | None = None
+    for picture, pixels in _decoded(pictures, size):
+        name, side = picture.name.rpartition("/")[2], pixels.shape[:2]
+        first = first or (name, side)
+        if side != first[1]:
+            (height, width), (other_height, other_width) = first[1], side
             raise DataError(
-                f"{source}: images differ in size: {first} has {width}×{height} pixels, "
-                f"{other} {other_width}×{other_height}; --set data.size=32 makes all of them 32×32"
+                f"{source}: images differ in size: {first[0]} has {width}×{height} pixels, "
+                f"{name} {other_width}×{other_height}; --set data.size=32 makes all of them 32×32"
             )
-        taken += pixels.nbytes
-        check_memory(source, taken)
-        decoded.append(pixels)
+        collected.add(pixels)
         labels.append(picture.label)
-    if not decoded:
+    if not collected:
         raise DataError(f"{source}: there are no images; read are {', '.join(sorted(SUFFIXES))}")
-    channels = max(pixels.shape[2] for pixels in decoded)
-    images = np.empty((len(decoded), *decoded[0].shape[:2], channels), np.uint8)
-    for row, pixels in enumerate(decoded):
-        images[row] = pixels  # grey is repeated over the channels
-    return LabelledImages(images, np.array(labels, np.int64), class_names)
+    return LabelledImages(collected.finish(), np.array(labels, np.int64), class_names)
+
+
+def _decoded(pictures: Iterable[Picture], size: int | None) -> Iterator[tuple[Picture, NDArray[np.uint8]]]:
+    """Each of `pictures` with its pixels, in order; several threads decode a little ahead."""
+    coming: deque[Future[list[tuple[Picture, NDArray[np.uint8]]]]] = deque()
+    source = iter(pictures)
+    with ThreadPoolExecutor(_WORKERS) as workers:
+        while task := list(islice(source, _TASK)):
+            coming.append(workers.submit(lambda task: [(picture, decode(picture, size)) for picture in task], task))
+            if len(coming) > 2 * _WORKERS:
+                yield from coming.popleft().result()
+        while coming:
+            yield from coming.popleft().result()
 
 
 def index_labels(*parts: Sequence[int | str]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
@@ -82,19 +93,6 @@ def index_labels(*parts: Sequence[int | str]) -> tuple[list[NDArray[np.int64]], 
     index = {value: position for position, value in enumerate(order)}
     indices = [np.array([index[value] for value in part], np.int64) for part in parts]
     return indices, tuple(str(value) for value in order)
-
-
-def check_memory(source: str, taken: int) -> None:
-    """Refuse more pixels than are kept in memory.
-
-    Raises:
-        DataError: with what to do about it.
-    """
-    if taken > MAX_BYTES:
-        raise DataError(
-            f"{source}: its images take more than {MAX_BYTES // 2**30} GiB of memory; smaller ones "
-            "(--set data.size=64) or fewer of them are needed"
-        )
 
 
 def decode(picture: Picture, size: int | None) -> NDArray[np.uint8]:

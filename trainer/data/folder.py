@@ -4,10 +4,11 @@ from pathlib import Path
 
 from trainer.data.decoding import SUFFIXES, Picture, decode_all
 from trainer.data.images import LabelledImages
+from trainer.data.room import Room
 from trainer.errors import DataError
 
 
-def read_folder(folder: Path, *, size: int | None) -> LabelledImages:
+def read_folder(folder: Path, *, size: int | None, room: Room) -> LabelledImages:
     """Read every image below `folder`; other files and hidden ones are passed over.
 
     Grey only where every file is grey, else RGB; transparency is laid on black.
@@ -15,13 +16,14 @@ def read_folder(folder: Path, *, size: int | None) -> LabelledImages:
     Args:
         folder: sub-folders are classes in the order of their names; without any, the images are unlabelled.
         size: cut each image to its central square and resize it to this side; None takes them as they are.
+        room: for the pixels.
 
     Raises:
-        DataError: no images, a single one, an unreadable one, or (without `size`) different sizes.
+        DataError: no images, a single one, an unreadable one, no room, or (without `size`) different sizes.
     """
     classes, files, labels = _list_files(folder)
     pictures = (Picture(str(path), _read(path), label) for path, label in zip(files, labels, strict=True))
-    return decode_all(str(folder), pictures, tuple(classes), size=size)
+    return decode_all(str(folder), pictures, tuple(classes), size=size, room=room)
 
 
 def _read(path: Path) -> bytes:

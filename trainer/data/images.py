@@ -1,4 +1,4 @@
-"""Labelled images in memory, and their split into training and held-out images."""
+"""Labelled images, and their split into training and held-out images."""
 
 import hashlib
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ class LabelledImages:
     """Images and their classes.
 
     Attributes:
-        images: uint8 ``[n, H, W, C]``, C 1 (grey) or 3 (RGB); sequences are ``[n, T, H, W, C]``.
+        images: uint8 ``[n, H, W, C]``, C 1 (grey) or 3 (RGB); sequences are ``[n, T, H, W, C]``. Where they do
+            not fit in memory, a `numpy.memmap`.
         labels: int64 ``[n]``, indices into `class_names`; zeros where there are no classes.
         class_names: empty for unlabelled images.
     """
@@ -45,7 +46,7 @@ class LabelledImages:
         return ImageSpec(height, width, channels, max(1, len(self.class_names)), *frames)
 
     def subset(self, indices: NDArray[np.int64]) -> "LabelledImages":
-        """The images at `indices`, in that order."""
+        """The images at `indices`, in that order and in memory."""
         return LabelledImages(self.images[indices], self.labels[indices], self.class_names)
 
     def unlabelled(self) -> "LabelledImages":
@@ -65,14 +66,18 @@ class DataSplit:
 
     Attributes:
         source: what a person calls this data: a name or a path.
+        known_fingerprint: where it is kept with the images.
     """
 
     source: str
     train: LabelledImages
     held_out: LabelledImages
+    known_fingerprint: str | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 over shapes, pixels, labels and class names of the training images."""
+        if self.known_fingerprint is not None:
+            return self.known_fingerprint
         digest = hashlib.sha256(repr((self.train.images.shape, self.train.class_names)).encode())
         digest.update(np.ascontiguousarray(self.train.images).data)
         digest.update(np.ascontiguousarray(self.train.labels).data)
@@ -80,7 +85,20 @@ class DataSplit:
 
 
 def stratified_split(source: str, everything: LabelledImages, held_out: float, seed: int) -> DataSplit:
-    """Keep the share `held_out` of every class apart, at least one image of each; the same `seed`, the same split.
+    """Both parts that `stratified_rows` names, in memory.
+
+    Raises:
+        DataError: see `stratified_rows`.
+    """
+    kept, apart = stratified_rows(source, everything, held_out, seed)
+    return DataSplit(source, everything.subset(kept), everything.subset(apart))
+
+
+def stratified_rows(
+    source: str, everything: LabelledImages, held_out: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to keep apart: the share `held_out` of every class, at least one image of each; the
+    same `seed`, the same rows.
 
     Raises:
         DataError: a class has fewer than two images, so nothing would be left to train on or to compare with.
@@ -100,8 +118,4 @@ def stratified_split(source: str, everything: LabelledImages, held_out: float, s
         cut = min(len(members) - 1, max(1, round(held_out * len(members))))
         apart.append(shuffled[:cut])
         kept.append(shuffled[cut:])
-    return DataSplit(
-        source,
-        everything.subset(np.sort(np.concatenate(kept))),
-        everything.subset(np.sort(np.concatenate(apart))),
-    )
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(apart))

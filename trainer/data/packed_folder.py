@@ -9,10 +9,11 @@ import numpy as np
 from trainer.data.archives import read_members
 from trainer.data.decoding import SUFFIXES, Picture, decode_all
 from trainer.data.images import LabelledImages
+from trainer.data.room import Room
 from trainer.errors import DataError
 
 
-def read_packed_folder(path: Path, *, size: int | None) -> LabelledImages:
+def read_packed_folder(path: Path, *, size: int | None, room: Room) -> LabelledImages:
     """Every picture in `path`; folders that hold all of them do not count as classes.
 
     Raises:
@@ -25,7 +26,7 @@ def read_packed_folder(path: Path, *, size: int | None) -> LabelledImages:
             label = folders.setdefault(member.path.parent, len(folders))
             yield Picture(f"{path}: {member.path}", member.content, label)
 
-    images = decode_all(str(path), pictures(), (), size=size)
+    images = decode_all(str(path), pictures(), (), size=size, room=room)
     names = _class_names(path, list(folders))
     classes = tuple(sorted(set(names) - {""}))
     if not classes:

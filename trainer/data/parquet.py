@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.decoding import Picture, Unjoined, decode_all
+from trainer.data.room import Room
 from trainer.errors import DataError
 
 _IMAGE_COLUMNS, _LABEL_COLUMNS = ("image", "img"), ("label", "labels", "fine_label")
 _ROWS = 500
 
 
-def read_parquet(source: Path, files: list[Path], *, size: int | None) -> Unjoined:
+def read_parquet(source: Path, files: list[Path], *, size: int | None, room: Room) -> Unjoined:
     """Every row of `files`.
 
     Raises:
@@ -36,7 +37,7 @@ def read_parquet(source: Path, files: list[Path], *, size: int | None) -> Unjoin
                     labels.append(label)
                 yield Picture(f"{file}: row {row}", content, 0)
 
-    images = decode_all(str(source), pictures(), (), size=size)
+    images = decode_all(str(source), pictures(), (), size=size, room=room)
     if labels and len(labels) != len(images):
         raise DataError(f"{source}: {len(images) - len(labels)} of {len(images)} rows have no label")
     return images, labels, names

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer.data.archives import Member, read_members
 from trainer.data.decoding import SUFFIXES, Picture, Unjoined, decode_all
+from trainer.data.room import Room
 from trainer.errors import DataError
 
 _LABELS = frozenset({".cls", ".json"})
@@ -28,7 +29,7 @@ def is_shard(path: Path) -> bool:
         return False
 
 
-def read_shards(source: Path, files: list[Path], *, size: int | None) -> Unjoined:
+def read_shards(source: Path, files: list[Path], *, size: int | None, room: Room) -> Unjoined:
     """Every sample of `files`, and the labels as they are written.
 
     Raises:
@@ -45,7 +46,7 @@ def read_shards(source: Path, files: list[Path], *, size: int | None) -> Unjoine
                 labels.append(_label(shard, members))
                 yield Picture(f"{shard}: {found[0].path}", found[0].content, 0)
 
-    images = decode_all(str(source), pictures(), (), size=size)
+    images = decode_all(str(source), pictures(), (), size=size, room=room)
     known = [label for label in labels if label is not None]
     if known and len(known) < len(labels):
         raise DataError(f"{source}: {len(labels) - len(known)} of {len(labels)} samples have no label")

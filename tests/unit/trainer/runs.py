@@ -42,10 +42,10 @@ def tiny_recipe(*overrides: str) -> Recipe:
 
 def tiny_loop(recipe: Recipe, folder: Path) -> Loop:
     """A loop in `folder`, begun or resumed as `latentd train` does it."""
-    data = open_data(recipe.data)
+    run = RunFolder(folder)
+    data = open_data(recipe.data, run.images)
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
-    run = RunFolder(folder)
     run.samples.mkdir(parents=True, exist_ok=True)
     run.adopt(recipe)
     return Loop(recipe, data, recipe.system.build(recipe, data.train.spec, fabric), run, fabric)

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.unit.trainer.runs import assert_same_state, tiny_loop, tiny_recipe
 from trainer.checkpoints import Position, read_checkpoint
+from trainer.data import DataConfig, open_data
 from trainer.errors import RunError
 from trainer.run_folder import RunFolder
 from trainer.signals import StopRequest, stop_on_signals
@@ -60,6 +62,19 @@ def test_resume_is_exact(uninterrupted: Path, tmp_path: Path, images: int) -> No
     assert resumed.position["images"] == images
     assert resumed.run(StopRequest())
     assert_same_state(uninterrupted / "checkpoint.pt", tmp_path / "checkpoint.pt")
+
+
+def test_images_on_a_disk_are_trained_on_as_those_in_memory(tmp_path: Path) -> None:
+    """A tenth of the set fits in memory; the run is stopped between two batches that were read ahead."""
+    np.save(tmp_path / "digits.npy", open_data(DataConfig()).train.images[:300])
+    data = f"data.path={tmp_path / 'digits.npy'}"
+    assert tiny_loop(tiny_recipe(data), tmp_path / "memory").run(StopRequest())
+    mapped = tiny_recipe(data, f"data.memory_gib={300 * 64 / 10 / 2**30}")
+    stop, on_step = stop_at(272)
+    assert not tiny_loop(mapped, tmp_path / "disk").run(stop, on_step)
+    assert tiny_loop(mapped, tmp_path / "disk").run(StopRequest())
+    assert_same_state(tmp_path / "memory" / "checkpoint.pt", tmp_path / "disk" / "checkpoint.pt")
+    assert len(list((tmp_path / ".images").glob("*/train.npy"))) == 1
 
 
 def test_resume_after_a_kill_is_exact(uninterrupted: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.kit.shared_data import shared_data
-from trainer.data import DataConfig, DataSplit, decoding, open_data
+from trainer.data import DataConfig, DataSplit, open_data
 from trainer.errors import DataError
 
 RANDOM = np.random.default_rng(0)
@@ -151,10 +151,9 @@ def test_pictures_are_resized_on_request(tmp_path: Path, pack: Pack) -> None:
 
 
 @pytest.mark.parametrize("pack", SOURCES)
-def test_what_does_not_fit_is_refused_with_advice(tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_BYTES", 1000)
+def test_what_does_not_fit_is_refused_with_advice(tmp_path: Path, pack: Pack) -> None:
     with pytest.raises(DataError, match=r"of memory; smaller ones \(--set data.size=64\) or fewer of them"):
-        open_data(DataConfig(path=str(pack(tmp_path, GREY, LABELS))))
+        open_data(DataConfig(path=str(pack(tmp_path, GREY, LABELS)), memory_gib=1e-6))
 
 
 @pytest.mark.parametrize("pack", [zip_file, tar_gz, npz, parquet, shards])
