@@ -36,9 +36,6 @@ class AlarmConfig(Config):
     begun: float = Field(default=2.0, ge=1)
     """Samples are judged once they have shown so many times the least variety and the least classes."""
 
-    warm_up: float = Field(default=0.5, ge=0, le=1)
-    """Share of the budget from which samples are judged though they have never shown as much."""
-
     least_variety: float = Field(default=0.2, ge=0)
     """Mean pairwise distance of samples over that of training images, over all or within classes, whichever
     is less; clones come near 0."""
@@ -106,13 +103,13 @@ class Alarm:
         """Factor of every learning rate."""
         return self._config.rate_factor if self.count else 1.0
 
-    def judge(self, metrics: Mapping[str, float], progress: float) -> Verdict:
-        """What `metrics`, seen after the share `progress` of the budget, mean together with those before."""
+    def judge(self, metrics: Mapping[str, float]) -> Verdict:
+        """What `metrics` mean together with those before."""
         self.reasons = _not_numbers(metrics)
         if self.reasons:
             return self._raise()
         if self._config.enabled:
-            self.reasons = self._out_of_limits(metrics, progress)
+            self.reasons = self._out_of_limits(metrics)
         if not self.reasons:
             if "variety" in metrics:
                 self._state["suspicions"] = 0
@@ -134,10 +131,10 @@ class Alarm:
         self._state |= {"alarms": self.count + 1, "suspicions": 0}
         return "alarm"
 
-    def _out_of_limits(self, metrics: Mapping[str, float], progress: float) -> list[str]:
+    def _out_of_limits(self, metrics: Mapping[str, float]) -> list[str]:
         found = list(self._bad_losses(metrics))
         if "variety" in metrics:
-            found += self._bad_samples(metrics["variety"], metrics.get("classes", 1.0), progress)
+            found += self._bad_samples(metrics["variety"], metrics.get("classes", 1.0))
         return found
 
     def _bad_losses(self, metrics: Mapping[str, float]) -> Iterator[str]:
@@ -150,13 +147,13 @@ class Alarm:
         if excess > most:
             yield f"the discriminator's loss is {excess:.3g} above that of equal logits (largest {most:g})"
 
-    def _bad_samples(self, variety: float, classes: float, progress: float) -> Iterator[str]:
+    def _bad_samples(self, variety: float, classes: float) -> Iterator[str]:
         config = self._config
         self._state["begun"] |= (
             config.begun * config.least_variety <= variety <= config.largest_variety
             and classes >= config.begun * config.least_classes
         )
-        if not self._state["begun"] and progress < config.warm_up:
+        if not self._state["begun"]:
             if variety < config.dead:
                 yield f"samples are {variety:.3f} times as varied as real images (least {config.dead} at first)"
             return

@@ -214,7 +214,7 @@ class Loop:
             images, end = self.position["images"], self.progress >= 1
             seen |= self._watch.look(self._system.averaged_generator, self._before, images, finished=end)
         seen, self._watch.state = self._fabric.broadcast((seen, self._watch.state))
-        verdict = self._alarm.judge(seen, self.progress)
+        verdict = self._alarm.judge(seen)
         if verdict == "alarm":
             self._roll_back(seen, bar)
             return

@@ -16,14 +16,14 @@ from trainer.signals import StopRequest
 
 HEALTHY = {"variety": 0.9, "classes": 0.9, "logit_real": 1.0, "logit_fake": -1.0, "loss_discriminator": 0.9}
 IDLE = 1.386
-ALARMED = ("alarm.every=64", "alarm.warm_up=1", "alarm.least_variety=0", "alarm.least_classes=0")
+ALARMED = ("alarm.every=64", "alarm.least_variety=0", "alarm.least_classes=0")
 """Overrides of a tiny run that looks at every line and finds nothing to complain of."""
 
 
 def begun() -> Alarm:
     """An alarm that has seen good samples."""
     alarm = Alarm(AlarmConfig(), IDLE)
-    assert alarm.judge(HEALTHY, 0.01) == "healthy"
+    assert alarm.judge(HEALTHY) == "healthy"
     return alarm
 
 
@@ -44,8 +44,8 @@ def test_healthy_signs_are_healthy() -> None:
 )
 def test_signs_out_of_limits_are_an_alarm_the_second_time(sign: str, value: float, reason: str) -> None:
     alarm = begun()
-    assert alarm.judge(HEALTHY | {sign: value}, 0.05) == "suspicious"
-    assert alarm.judge(HEALTHY | {sign: value}, 0.05) == "alarm"
+    assert alarm.judge(HEALTHY | {sign: value}) == "suspicious"
+    assert alarm.judge(HEALTHY | {sign: value}) == "alarm"
     assert re.search(reason, alarm.reasons[0])
     assert alarm.rate == 0.2
     assert not alarm.exhausted
@@ -53,7 +53,7 @@ def test_signs_out_of_limits_are_an_alarm_the_second_time(sign: str, value: floa
 
 def test_one_good_look_in_between_forgives() -> None:
     alarm = begun()
-    verdicts = [alarm.judge(HEALTHY | {"variety": variety}, 0.5) for variety in (0.1, 0.9, 0.1, 0.1)]
+    verdicts = [alarm.judge(HEALTHY | {"variety": variety}) for variety in (0.1, 0.9, 0.1, 0.1)]
     assert verdicts == ["suspicious", "healthy", "suspicious", "alarm"]
 
 
@@ -61,15 +61,9 @@ def test_a_slow_starter_is_left_alone() -> None:
     """What `gan-mlp` and `wgan` show for 20,000 images and more before they learn."""
     alarm = Alarm(AlarmConfig(patience=1), IDLE)
     for variety, classes in ((0.1, 0.1), (0.25, 0.12), (0.3, 0.2), (0.24, 0.11), (0.1, 0.1)):
-        assert alarm.judge(HEALTHY | {"variety": variety, "classes": classes}, 0.2) == "healthy"
-    assert alarm.judge(HEALTHY | {"variety": 0.5, "classes": 0.4}, 0.2) == "healthy"
-    assert alarm.judge(HEALTHY | {"variety": 0.1, "classes": 0.1}, 0.2) == "alarm"
-
-
-def test_a_slow_starter_has_half_the_budget() -> None:
-    alarm = Alarm(AlarmConfig(patience=1), IDLE)
-    assert alarm.judge(HEALTHY | {"variety": 0.1}, 0.49) == "healthy"
-    assert alarm.judge(HEALTHY | {"variety": 0.1}, 0.5) == "alarm"
+        assert alarm.judge(HEALTHY | {"variety": variety, "classes": classes}) == "healthy"
+    assert alarm.judge(HEALTHY | {"variety": 0.5, "classes": 0.4}) == "healthy"
+    assert alarm.judge(HEALTHY | {"variety": 0.1, "classes": 0.1}) == "alarm"
 
 
 @pytest.mark.parametrize(
@@ -77,22 +71,22 @@ def test_a_slow_starter_has_half_the_budget() -> None:
 )
 def test_no_start_is_so_slow(sign: str, value: float) -> None:
     alarm = Alarm(AlarmConfig(patience=1), IDLE)
-    assert alarm.judge(HEALTHY | {"variety": 0.1, sign: value}, 0.0) == "alarm"
+    assert alarm.judge(HEALTHY | {"variety": 0.1, sign: value}) == "alarm"
 
 
 def test_numbers_that_are_none_are_an_alarm_at_once() -> None:
     alarm = Alarm(AlarmConfig(patience=5), IDLE)
-    assert alarm.judge(HEALTHY | {"loss_generator": float("nan")}, 0.0) == "alarm"
+    assert alarm.judge(HEALTHY | {"loss_generator": float("nan")}) == "alarm"
     assert alarm.reasons == ["loss_generator became nan"]
 
 
 def test_the_state_survives() -> None:
     alarm, resumed = begun(), Alarm(AlarmConfig(), IDLE)
     for _ in range(3):
-        alarm.judge(HEALTHY | {"variety": 0.0}, 0.1)
+        alarm.judge(HEALTHY | {"variety": 0.0})
     resumed.load_state_dict(alarm.state_dict())
     assert (resumed.count, resumed.rate) == (1, 0.2)
-    assert resumed.judge(HEALTHY | {"variety": 0.1}, 0.1) == "alarm"
+    assert resumed.judge(HEALTHY | {"variety": 0.1}) == "alarm"
     assert resumed.exhausted
 
 
@@ -100,7 +94,7 @@ def test_back_at_the_start_samples_are_not_judged_again_until_they_are_good() ->
     alarm, state = begun(), Alarm(AlarmConfig(), IDLE).state_dict()
     alarm.load_state_dict(state, alarms=1)
     assert alarm.count == 1
-    assert [alarm.judge(HEALTHY | {"variety": 0.1}, 0.1) for _ in range(2)] == ["healthy", "healthy"]
+    assert [alarm.judge(HEALTHY | {"variety": 0.1}) for _ in range(2)] == ["healthy", "healthy"]
 
 
 def test_a_learning_rate_far_too_high_is_caught_rolled_back_and_reported(
