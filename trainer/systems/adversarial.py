@@ -235,14 +235,13 @@ class AdversarialSystem:
     def _update(self, optimizer: Any, parts: Iterable[tuple[Tensor, Metrics]]) -> Metrics:
         """One step on the mean of the losses of `parts`, whose metrics' means are returned. Each is gone before the
         next is computed."""
+        count, seen = self._recipe.training.accumulate, list[Metrics]()
         optimizer.zero_grad()
-        count, means = self._recipe.training.accumulate, Metrics()
         for loss, metrics in parts:
-            self._fabric.backward(loss / count)
-            for name, value in metrics.items():
-                means[name] = means.get(name, 0) + value.detach() / count
+            self._fabric.backward(loss / count if count > 1 else loss)
+            seen.append({name: value.detach() for name, value in metrics.items()})
         optimizer.step()
-        return means
+        return seen[0] if count == 1 else {name: torch.stack([of[name] for of in seen]).mean() for name in seen[0]}
 
     def _set_up(self, name: Player) -> tuple[Any, Any]:
         module, optimizer = self._fabric.setup(self._modules[name], self._optimizers[name])
