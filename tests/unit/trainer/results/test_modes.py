@@ -100,6 +100,6 @@ def test_real_images_are_the_floor_and_a_row_is_measured_once(tmp_path: Path, mo
 def test_recipes_of_the_study_exist_and_take_its_settings() -> None:
     assert set(RECIPES) <= set(recipe_names())
     for name in RECIPES:
-        recipe = resolve(name, modes._SETTINGS)
+        recipe = resolve(name, (*modes._SETTINGS, *modes.ALIKE))
         assert recipe.data.stacked is not None
         assert not recipe.conditional
