@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import click
@@ -65,40 +66,87 @@ COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class Run:
+    """One seed of `recipe` on a budget. The recipe's own device settings hold; its learning rate follows the budget."""
+
+    order: Order
+    yardstick: Yardstick
+    recipe: str
+    minutes: float
+    seed: int
+
+    def train(self) -> None:
+        """Train, unless that is done or measured already.
+
+        Raises:
+            RunError: the training was stopped by a signal.
+            ConfigError: no such recipe.
+        """
+        if self._kept() is None:
+            click.echo(f"{self.recipe}, {self.minutes:g} min, seed {self.seed}")
+            train_recipe(self.recipe, self._folder, self._settings)
+
+    def measured(self) -> Row:
+        """What was trained, measured now or by an earlier command."""
+        kept = self._kept()
+        if kept is not None:
+            return kept
+        trained = train_recipe(self.recipe, self._folder, self._settings)
+        measured = None if trained.package is None else self.yardstick.measure(trained.package)
+        row = Row(self.minutes, self.seed, trained.images, trained.seconds, trained.verdict, measured)
+        write_kept(self._figures, self._key, row)
+        return row
+
+    def _kept(self) -> Row | None:
+        return read_kept(self._figures, self._key, Row)
+
+    @property
+    def _settings(self) -> tuple[str, ...]:
+        return (*self.order.settings(self.minutes), f"seed={self.seed}")
+
+    @property
+    def _training(self) -> str:
+        return training_key(self.recipe, self._settings, self.yardstick.data.fingerprint())
+
+    @property
+    def _key(self) -> str:
+        return key_of(self._training, self.order.samples)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.recipe}-{self.minutes:g}min-{self.seed}"
+
+    @property
+    def _folder(self) -> Path:
+        return self.order.folder / "seeds" / f"{self._name}-{self._training[:8]}"
+
+    @property
+    def _figures(self) -> Path:
+        return self.order.figures / "seeds" / f"{self._name}.json"
+
+
 def section(order: Order, yardstick: Yardstick) -> Iterator[str]:
     """One table for each of `order.recipes`, or for cgan, after each new row.
+
+    All are trained before the first is measured: budgets are of time, and measuring would share the cores.
 
     Raises:
         RunError: a training was stopped by a signal.
         ConfigError: no such recipe.
     """
-    recipes = order.recipes or (DEFAULT_RECIPE,)
-    rows: dict[str, list[Row]] = {recipe: [] for recipe in recipes}
-    for recipe in recipes:
-        for minutes in sorted(order.seed_minutes):
-            for seed in order.seeds:
-                rows[recipe].append(measure(order, yardstick, recipe, minutes, seed))
-                yield render(order.data_path.name, yardstick, rows)
-
-
-def measure(order: Order, yardstick: Yardstick, recipe: str, minutes: float, seed: int) -> Row:
-    """Train and measure one seed, or take what an earlier command has measured.
-
-    The recipe's own device settings hold, and its learning rate follows the budget.
-    """
-    settings = (*order.settings(minutes), f"seed={seed}")
-    training = training_key(recipe, settings, yardstick.data.fingerprint())
-    run = order.folder / "seeds" / f"{recipe}-{minutes:g}min-{seed}-{training[:8]}"
-    figures, key = order.figures / "seeds" / f"{recipe}-{minutes:g}min-{seed}.json", key_of(training, order.samples)
-    kept = read_kept(figures, key, Row)
-    if kept is not None:
-        return kept
-    click.echo(f"{recipe}, {minutes:g} min, seed {seed}")
-    trained = train_recipe(recipe, run, settings)
-    measured = None if trained.package is None else yardstick.measure(trained.package)
-    row = Row(minutes, seed, trained.images, trained.seconds, trained.verdict, measured)
-    write_kept(figures, key, row)
-    return row
+    runs = [
+        Run(order, yardstick, recipe, minutes, seed)
+        for recipe in order.recipes or (DEFAULT_RECIPE,)
+        for minutes in sorted(order.seed_minutes)
+        for seed in order.seeds
+    ]
+    for run in runs:
+        run.train()
+    rows: dict[str, list[Row]] = {}
+    for run in runs:
+        rows.setdefault(run.recipe, []).append(run.measured())
+        yield render(order.data_path.name, yardstick, rows)
 
 
 def render(data: str, yardstick: Yardstick, rows: dict[str, list[Row]]) -> str:
