@@ -26,7 +26,9 @@ class ConditionalBatchNorm2d(nn.Module):
         """``[n, channels, H, W]`` and int64 ``[n]`` to ``[n, channels, H, W]``."""
         if self.training:
             normalized: Tensor = self.normalize(images)
-            return normalized * _of_class(self.scale, labels) + _of_class(self.shift, labels)
+            # In one type: PyTorch multiplies bf16 by fp32 element by element, at a tenth of the speed.
+            scale, shift = self.scale.to(normalized.dtype), self.shift.to(normalized.dtype)
+            return normalized * _of_class(scale, labels) + _of_class(shift, labels)
         # Statistics are constants now: folding them into the tables leaves one multiplication and one addition.
         mean, var = self.normalize.running_mean, self.normalize.running_var
         assert mean is not None and var is not None
