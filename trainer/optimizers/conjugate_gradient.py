@@ -114,7 +114,7 @@ class ConjugateGradient(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, rule: BetaRule = "FR-PRP", beta_max: float = 0.5
+        self, parameters: Iterable[nn.Parameter], lr: float, rule: BetaRule = "FR", beta_max: float = 0.5
     ) -> None:
         super().__init__(parameters, {"lr": lr})
         self._rule, self._beta_max = rule, beta_max
@@ -158,7 +158,7 @@ class ConjugateGradientConfig(OptimizerConfig):
     kind: Literal["conjugate-gradient"] = "conjugate-gradient"
     """Which optimizer."""
 
-    rule: BetaRule = "FR-PRP"
+    rule: BetaRule = "FR"
     """How β follows from the last two gradients."""
 
     beta_max: float = Field(default=0.5, ge=0, lt=1)
