@@ -37,6 +37,7 @@ class Evaluation:
         classes: empty where the generator takes no labels or the data have none.
         closeness: of the samples to the training images.
         copying: signs of it, in sentences; none for a generator that does not copy.
+        near_is_below: distance below which a copy counts as near.
     """
 
     samples: LabelledImages
@@ -44,6 +45,7 @@ class Evaluation:
     classes: list[ClassRow]
     closeness: Closeness
     copying: list[str]
+    near_is_below: float
 
 
 class Evaluator:
@@ -76,7 +78,7 @@ class Evaluator:
                 rows = class_rows(samples, read_as, self.data.held_out, self._read_held_out, self._pairs)
         order = {name: index for index, name in enumerate(CATALOGUE)}
         found = dict(sorted(measures.items(), key=lambda item: order[item[0]]))
-        return Evaluation(samples, found, rows, closeness, _signs(copying))
+        return Evaluation(samples, found, rows, closeness, _signs(copying), self._memory.threshold)
 
     @cached_property
     def _comparison(self) -> Comparison | None:

@@ -11,6 +11,9 @@ from trainer.config import suggestion
 from trainer.errors import ConfigError
 from trainer.evaluation.catalogue import CATALOGUE
 
+MISSED_REQUIREMENTS = 3
+"""Exit code of commands whose package misses a requirement; 1 and 2 are errors."""
+
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,

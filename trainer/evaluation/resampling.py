@@ -22,6 +22,13 @@ from numpy.typing import NDArray
 from runtime.manifest import Interval
 from trainer.progress import watched
 
+SCHEME = (
+    "Intervals: value ± 1.96 standard deviations, of bootstrap resamples for means, shares and medians, of subsamples "
+    "without replacement for distances of distributions and what hangs on neighbours; seeded. They know nothing of "
+    "another training."
+)
+"""In a few words, for a report."""
+
 Rows = NDArray[np.int64]
 SUBSAMPLES = 50
 """How many subsamples decide a deviation."""
