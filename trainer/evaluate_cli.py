@@ -55,7 +55,8 @@ Exit codes: 0 measured, 1 and 2 an error, 3 measured and a requirement is missed
     help="Quality gate, with >=, <=, > or <; may be repeated. Default: those that the package has.",
 )  # fmt: skip
 @click.option(
-    "--cache", type=click.Path(path_type=Path, file_okay=False), default=_default_cache, show_default="~/.cache/latentd",
+    "--cache", type=click.Path(path_type=Path, file_okay=False), default=_default_cache,
+    show_default="~/.cache/latentd",
     help="Where trained judges are kept, and decoded images that do not fit in memory.",
 )  # fmt: skip
 def evaluate(  # noqa: PLR0917 - click passes one argument per option

@@ -18,7 +18,7 @@ from trainer.config import parse
 from trainer.data import DataConfig, DataSplit, open_data
 from trainer.errors import DataError
 from trainer.evaluation import Evaluation, EvaluationConfig, Evaluator, draw_samples
-from trainer.evaluation.feature_choice import Eyes, default_choice, open_eyes
+from trainer.evaluation.feature_choice import default_choice, open_eyes
 from trainer.evaluation.gates import judge_gates
 from trainer.progress import watched
 from trainer.report.evidence import Evidence, History
@@ -156,9 +156,7 @@ def _write(package: Package, evidence: Evidence, config: EvaluationConfig) -> Pa
 
     def change(manifest: Manifest) -> Manifest:
         known = manifest.evaluation | measures
-        return manifest.model_copy(
-            update={"evaluation": known, "requirements": judge_gates(config.require, known)}
-        )
+        return manifest.model_copy(update={"evaluation": known, "requirements": judge_gates(config.require, known)})
 
     return amend(package, evidence.files(change(package.manifest)), change)
 

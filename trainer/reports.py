@@ -10,9 +10,7 @@ from trainer.checkpoints import Position
 _LINES = 200
 
 
-def metrics_json(
-    parity: Mapping[Precision, Parity], position: Position, history: Sequence[Mapping[str, Any]]
-) -> str:
+def metrics_json(parity: Mapping[Precision, Parity], position: Position, history: Sequence[Mapping[str, Any]]) -> str:
     """The package's `metrics.json`: how much training it took, how it went, and how far the graphs lie apart."""
     content = {
         "trained_images": position["images"],

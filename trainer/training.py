@@ -141,7 +141,7 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, run.read_metrics())
     package = publish(trained, store, request.package_name, run.images, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
-    say(evaluation_table(package.manifest.evaluation))
+    say(evaluation_table({name: found for name, found in package.manifest.evaluation.items() if "." not in name}))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
     say(f"report: {package.path / REPORT_FILE}")
     for line in misses(package.manifest.requirements):

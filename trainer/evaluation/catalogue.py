@@ -1,4 +1,4 @@
-"""Every measure that an evaluation may hold: what it is called, what it means, where it can lie, which way is better."""
+"""Every measure that an evaluation may hold: its name, what it means, where it can lie, which way is better."""
 
 from dataclasses import dataclass
 from math import inf

@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Interval, Measurement
 from trainer.data.images import DataSplit, LabelledImages
-from trainer.evaluation.catalogue import CATALOGUE
+from trainer.evaluation.catalogue import CATALOGUE, Measure
 from trainer.evaluation.classifier import Classifier
 from trainer.evaluation.comparison import LEAST, Comparison
 from trainer.evaluation.config import EvaluationConfig
@@ -26,6 +27,7 @@ Named = tuple[str, Measurement]
 _LIKENESS = {"frechet": "frechet_distance", "kernel": "kernel_distance"}
 _FOR_PAIRS = 5_000  # images at most whose pairwise distances are taken
 _LEAST_OF_MOTION = 4
+_PIXELS = "pixels"
 
 
 @dataclass(frozen=True)
@@ -99,78 +101,72 @@ class Evaluator:
         values, deviations = (asdict(each) for each in comparison.compare_with_deviations(images))
         floor, floor_deviations = asdict(comparison.floor), asdict(comparison.floor_deviations)
         n = min(len(images), comparison.samples)
-        for field, value in values.items():
+        for field in values:
             name = _LIKENESS.get(field, field)
             real = len(self.data.train) - comparison.samples if field == "frechet" else comparison.samples
-            yield name, _measurement(
-                name, value, n, deviations[field], floor[field], floor_deviations[field], real, self._eyes.name
-            )
+            ours, theirs = _Number(values[field], deviations[field]), _Number(floor[field], floor_deviations[field])
+            yield name, _measurement(name, ours, theirs, samples=n, real_samples=real, by=self._eyes.name)
 
     def _diversity(self, samples: LabelledImages) -> Iterator[Named]:
         samples, real, held_out = samples.at_most(_FOR_PAIRS), self._pairs, self.data.held_out.at_most(_FOR_PAIRS)
         if not samples.class_names:  # of a generator that takes no labels
             real, held_out = real.unlabelled(), held_out.unlabelled()
-        value = smallest_class_variety(samples, real)
-        if value is None:
-            return
-        yield "smallest_class_variety", _measurement(
-            "smallest_class_variety", value, len(samples), _variety_deviation(samples, real),
-            smallest_class_variety(held_out, real), _variety_deviation(held_out, real), len(real), "pixels",
-        )  # fmt: skip
+        ours, theirs = _variety(samples, real), _variety(held_out, real)
+        if ours is not None:
+            name = "smallest_class_variety"
+            yield name, _measurement(name, ours, theirs, samples=len(samples), real_samples=len(real), by=_PIXELS)
 
     def _memorisation(self, closeness: Closeness) -> Iterator[Named]:
         real = self._memory.floor
         distances, real_distances = closeness.nearest.distances, real.nearest.distances
+        n, train = len(distances), len(self.data.train)
         ratio = ratio_of_medians(distances, real_distances)
         if not math.isnan(ratio):
-            deviation = bootstrap_deviation(ratio_of_medians, distances, real_distances)
-            yield "nearest_training_ratio", _measurement(
-                "nearest_training_ratio", ratio, len(distances), deviation, 1.0, None, len(self.data.train), "pixels"
-            )
-        for name, ours, theirs in (
+            name, deviation = "nearest_training_ratio", bootstrap_deviation(ratio_of_medians, distances, real_distances)
+            ours = _Number(ratio, deviation)
+            yield name, _measurement(name, ours, _Number(1.0), samples=n, real_samples=train, by=_PIXELS)
+        for name, numbers, real_numbers in (
             ("nearer_to_training", closeness.nearer_to_training, real.nearer_to_training),
             ("near_copies", closeness.near, real.near),
             ("exact_copies", closeness.exact, real.exact),
         ):
-            yield name, _mean(name, ours, theirs, len(self.data.train), "pixels")
+            ours, theirs = _mean(numbers), _mean(real_numbers)
+            yield name, _measurement(name, ours, theirs, samples=n, real_samples=train, by=_PIXELS)
 
     def _motion(self, images: NDArray[np.uint8]) -> Iterator[Named]:
         if images.ndim < 5:
             return
         held_out, real = self.data.held_out.images, self._pairs.images
         for measure in (frame_frechet_distance, motion_amount, motion_smoothness):
-            name = measure.__name__
-            yield name, _measurement(
-                name, measure(images, real), len(images), _motion_deviation(measure, images, real),
-                measure(held_out, real), _motion_deviation(measure, held_out, real), len(real), "pixels",
-            )  # fmt: skip
+            name, ours, theirs = measure.__name__, _moved(measure, images, real), _moved(measure, held_out, real)
+            yield name, _measurement(name, ours, theirs, samples=len(images), real_samples=len(real), by=_PIXELS)
 
     def _classes(self, samples: LabelledImages, read_as: NDArray[np.int64]) -> Iterator[Named]:
-        held_out, classes, by = self.data.held_out, self.data.train.spec.classes, self._eyes.reader_name
+        held_out, classes = self.data.held_out, self.data.train.spec.classes
+        counts: dict[str, Any] = {
+            "samples": len(samples), "real_samples": len(held_out), "by": self._eyes.reader_name,
+        }  # fmt: skip
         expected = _shares(self.data.train.labels, classes)
         if samples.class_names:
             expected = np.full(classes, 1 / classes)
-            read = (read_as == samples.labels).astype(np.float64)
-            real = (self._read_held_out == held_out.labels).astype(np.float64)
-            yield "label_accuracy", _mean("label_accuracy", read, real, len(held_out), by)
-        ours = read_as, expected
-        theirs = self._read_held_out, _shares(held_out.labels, classes)
+            ours, theirs = _mean(read_as == samples.labels), _mean(self._read_held_out == held_out.labels)
+            yield "label_accuracy", _measurement("label_accuracy", ours, theirs, **counts)
+        of_real = _shares(held_out.labels, classes)
         for name, field in (("modes", "found"), ("modes_divergence", "divergence")):
-            (value, deviation), (floor, floor_deviation) = (_modes(field, *each) for each in (ours, theirs))
-            yield name, _measurement(
-                name, value, len(read_as), deviation, floor, floor_deviation, len(held_out), by
-            )
+            ours, theirs = _modes(field, read_as, expected), _modes(field, self._read_held_out, of_real)
+            yield name, _measurement(name, ours, theirs, **counts)
 
     def _usefulness(self, samples: LabelledImages) -> Iterator[Named]:
-        n = min(len(samples), len(self.data.train), self._config.real_images)
+        n, held_out = min(len(samples), len(self.data.train), self._config.real_images), self.data.held_out
         synthetic, real = samples.at_most(n), self.data.train.at_most(n)
-        of_real = recognised(self.data.held_out, self._taught_by_real(n))
+        theirs = _mean(recognised(held_out, self._taught_by_real(n)))
         for name, lessons in (
             ("synthetic_to_real_accuracy", synthetic),
             ("real_and_synthetic_accuracy", joined(real, synthetic)),
         ):
-            read = recognised(self.data.held_out, self._eyes.teach(lessons))
-            yield name, _mean(name, read, of_real, len(self.data.held_out), self._eyes.reader_name, samples=n)
+            ours = _mean(recognised(held_out, self._eyes.teach(lessons)))
+            by = self._eyes.reader_kind
+            yield name, _measurement(name, ours, theirs, samples=n, real_samples=len(held_out), by=by)
 
     def _taught_by_real(self, n: int) -> Classifier:
         """Taught as the students of samples are, with as many real images."""
@@ -185,65 +181,65 @@ class Evaluator:
         return {}
 
 
-def _mean(
-    name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], real: int, by: str, *, samples: int | None = None
-) -> Measurement:
-    """The mean of one number per sample, beside that of one per real image."""
-    return _measurement(
-        name, float(ours.mean()), samples or len(ours), bootstrap_deviation(np.mean, ours),
-        float(theirs.mean()), bootstrap_deviation(np.mean, theirs), real, by,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Number:
+    """A number, and its standard deviation where that is known."""
+
+    value: float
+    deviation: float | None = None
+
+    def interval(self, measure: Measure) -> Interval | None:
+        if self.deviation is None or not math.isfinite(self.deviation):
+            return None
+        return interval(self.value, self.deviation, measure.low, measure.high)
 
 
 def _measurement(
-    name: str,
-    value: float,
-    samples: int,
-    deviation: float | None,
-    real: float | None,
-    real_deviation: float | None,
-    real_samples: int,
-    by: str,
+    name: str, ours: _Number, real: _Number | None, *, samples: int, real_samples: int, by: str
 ) -> Measurement:
+    measure = CATALOGUE[name]
     return Measurement(
-        value=value,
+        value=ours.value,
         samples=samples,
-        interval=_interval(name, value, deviation),
-        real=real,
-        real_interval=_interval(name, real, real_deviation),
+        interval=ours.interval(measure),
+        real=real and real.value,
+        real_interval=real and real.interval(measure),
         real_samples=real_samples,
         by=by,
     )
 
 
-def _interval(name: str, value: float | None, deviation: float | None) -> Interval | None:
-    if value is None or deviation is None or not math.isfinite(deviation):
-        return None
-    return interval(value, deviation, CATALOGUE[name].low, CATALOGUE[name].high)
+def _mean(numbers: NDArray[Any]) -> _Number:
+    """Of one number per image."""
+    return _Number(float(numbers.mean()), bootstrap_deviation(np.mean, numbers.astype(np.float64)))
 
 
-def _variety_deviation(images: LabelledImages, real: LabelledImages) -> float:
+def _variety(images: LabelledImages, real: LabelledImages) -> _Number | None:
     def numbers(ours: Rows, theirs: Rows) -> NDArray[np.float64]:
         found = smallest_class_variety(images.subset(ours), real.subset(theirs))
         return np.array([math.nan if found is None else found])
 
-    return float(subsampled_deviation(numbers, len(images), len(real))[0])
+    value = smallest_class_variety(images, real)
+    return None if value is None else _Number(value, subsampled_deviation(numbers, len(images), len(real)).item())
 
 
-def _motion_deviation(measure: Callable[[NDArray[np.uint8], NDArray[np.uint8]], float], images: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
+def _moved(
+    measure: Callable[[NDArray[np.uint8], NDArray[np.uint8]], float], images: NDArray[np.uint8], real: NDArray[np.uint8]
+) -> _Number:
     def numbers(ours: Rows, theirs: Rows) -> NDArray[np.float64]:
         return np.array([measure(images[ours], real[theirs])])
 
-    return float(subsampled_deviation(numbers, len(images), len(real), least=_LEAST_OF_MOTION)[0])
+    deviation = subsampled_deviation(numbers, len(images), len(real), least=_LEAST_OF_MOTION)
+    return _Number(measure(images, real), deviation.item())
 
 
-def _modes(field: str, read_as: NDArray[np.int64], expected: NDArray[np.float64]) -> tuple[float, float]:
-    """A number of `Modes` and its deviation."""
+def _modes(field: str, read_as: NDArray[np.int64], expected: NDArray[np.float64]) -> _Number:
+    """A number of `Modes`."""
 
     def number(rows: NDArray[np.int64]) -> float:
         return float(getattr(count_modes(rows, expected), field))
 
-    return number(read_as), bootstrap_deviation(number, read_as)
+    return _Number(number(read_as), bootstrap_deviation(number, read_as))
 
 
 def _shares(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from trainer.evaluation.extractors import open_extractor
 from trainer.evaluation.features import Features, PcaFeatures
 from trainer.evaluation.judge import fit_judge, trained_judge
 
+_QUICK = "support vectors on pixels"
 ALLOWED = "judge, pixels, inception=FILE, FILE.pt (TorchScript) or FILE.onnx"
 
 
@@ -40,6 +41,7 @@ class Eyes:
         features: in which sets of images are compared.
         reader: reads the classes of images; trained on real ones. None where there are no classes.
         reader_name: likewise for people.
+        reader_kind: likewise, without what it was trained on.
         teach: a reader of the same kind that knows nothing but the images given.
     """
 
@@ -48,6 +50,7 @@ class Eyes:
     features: Features
     reader: Classifier | None
     reader_name: str
+    reader_kind: str
     teach: Callable[[LabelledImages], Classifier]
 
 
@@ -73,10 +76,10 @@ def open_eyes(choice: str, data: DataSplit, cache: Path, real_images: int) -> Ey
             raise DataError(f"--features judge: {data.source} holds {what}, which it cannot learn; use pixels")
         judge = trained_judge(data, cache)
         name = f"judge {judge.sha256[:12]}"
-        return Eyes(name, judge.sha256, judge, judge, name, fit_judge)
+        return Eyes(name, judge.sha256, judge, judge, name, "judge", fit_judge)
     name, digest, features = _features(choice, data.train.images)
     reader = ImageClassifier(data.train.at_most(real_images)) if spec.classes > 1 else None
-    return Eyes(name, digest, features, reader, "support vectors on pixels", ImageClassifier)
+    return Eyes(name, digest, features, reader, _QUICK, _QUICK, ImageClassifier)
 
 
 def _features(choice: str, images: NDArray[np.uint8]) -> tuple[str, str | None, Features]:

@@ -1,5 +1,6 @@
 """Quality gates: thresholds such as ``coverage>=0.6`` that a package meets or misses."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -60,7 +61,7 @@ def parse_gate(text: str) -> Gate:
         threshold = float(number)
     except ValueError as error:
         raise ConfigError(f"require {text!r}: {number!r} is not a number") from error
-    if threshold != threshold:
+    if math.isnan(threshold):
         raise ConfigError(f"require {text!r}: nothing is above or below nan")
     return Gate(bare if precision == "fp32" else measure, comparison, threshold)
 

@@ -46,9 +46,7 @@ def interval(value: float, deviation: float, low: float = -np.inf, high: float =
 def bootstrap_deviation(statistic: Callable[..., float], *sets: NDArray[Any], seed: int = 0) -> float:
     """Standard deviation of ``statistic(*sets)`` when the rows of each set are drawn with replacement."""
     random = np.random.default_rng(seed)
-    found = [
-        statistic(*(rows[random.integers(0, len(rows), len(rows))] for rows in sets)) for _ in range(_BOOTSTRAPS)
-    ]
+    found = [statistic(*(rows[random.integers(0, len(rows), len(rows))] for rows in sets)) for _ in range(_BOOTSTRAPS)]
     return float(np.std(found, ddof=1))
 
 
