@@ -17,7 +17,7 @@ from trainer.report.drawings import Drawing, curve_drawing, figure, interval_dra
 from trainer.report.pictures import Pictures
 
 _HEADLINE = ("frechet_distance", "coverage", "label_accuracy", "synthetic_to_real_accuracy", "nearest_training_ratio")
-_NO_CURVE = {"images", "steps", "seconds", "learning_rate_factor"}
+_NO_CURVE = {"images", "steps", "seconds", "images_per_second", "learning_rate_factor"}
 
 
 @dataclass(frozen=True)
