@@ -80,7 +80,14 @@ class Evaluator:
                 rows = class_rows(samples, read_as, self.data.held_out, self._read_held_out, self._pairs)
         order = {name: index for index, name in enumerate(CATALOGUE)}
         found = dict(sorted(measures.items(), key=lambda item: order[item[0]]))
-        return Evaluation(samples, found, rows, closeness, _signs(copying), self._memory.threshold)
+        return Evaluation(
+            samples,
+            found,
+            rows,
+            closeness,
+            signs_of_copying(*(copying[name] for name in ("near_copies", "nearer_to_training", "exact_copies"))),
+            self._memory.threshold,
+        )
 
     @cached_property
     def _comparison(self) -> Comparison | None:
@@ -202,8 +209,8 @@ def _measurement(
         value=ours.value,
         samples=samples,
         interval=ours.interval(measure),
-        real=real and real.value,
-        real_interval=real and real.interval(measure),
+        real=None if real is None else real.value,
+        real_interval=None if real is None else real.interval(measure),
         real_samples=real_samples,
         by=by,
     )
@@ -246,9 +253,3 @@ def _shares(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     """Share of each class; one without images counts as half an image."""
     counts: NDArray[np.float64] = np.maximum(np.bincount(labels, minlength=classes), 0.5)
     return counts / len(labels)
-
-
-def _signs(measures: dict[str, Measurement]) -> list[str]:
-    near, nearer, exact = (measures[name] for name in ("near_copies", "nearer_to_training", "exact_copies"))
-    intervals = [each.interval or (each.value, each.value) for each in (near, nearer, exact)]
-    return signs_of_copying(*intervals, exact.real or 0.0)

@@ -14,7 +14,8 @@ from trainer.evaluation.per_class import variety
 
 def recognised(images: LabelledImages, reader: Classifier) -> NDArray[np.float64]:
     """1 for each image that `reader` reads as its label, else 0, ``[n]``."""
-    return (reader.predict(images.images) == images.labels).astype(np.float64)
+    right: NDArray[np.float64] = (reader.predict(images.images) == images.labels).astype(np.float64)
+    return right
 
 
 def smallest_class_variety(samples: LabelledImages, real: LabelledImages) -> float | None:

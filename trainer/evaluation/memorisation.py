@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.manifest import Measurement
 from trainer.data.images import DataSplit
 from trainer.evaluation.distances import Nearest, nearest_images
 
@@ -75,25 +76,28 @@ class Memory:
 
 def _nearer(images: Pixels, train: Pixels, held_out: Pixels) -> NDArray[np.float64]:
     to_train, to_held_out = (nearest_images(images, others).distances for others in (train, held_out))
-    return (to_train < to_held_out) + 0.5 * (to_train == to_held_out)
+    shares: NDArray[np.float64] = (to_train < to_held_out) + 0.5 * (to_train == to_held_out)
+    return shares
 
 
-def signs_of_copying(
-    near: tuple[float, float], nearer: tuple[float, float], exact: tuple[float, float], exact_floor: float
-) -> list[str]:
+def signs_of_copying(near: Measurement, nearer: Measurement, exact: Measurement) -> list[str]:
     """Sentences, none for a generator that does not copy; each looks at the lower end of a 95 % interval.
 
     Args:
-        near: interval of the share of near copies; real images score 0.01 by definition.
-        nearer: of the share nearer to training than to held-out images; real images score 0.5.
-        exact: of the share of exact copies.
-        exact_floor: that share of held-out images, as some sets hold images twice.
+        near: `near_copies`; real images score about 0.01, more where held-out images are in training too.
+        nearer: `nearer_to_training`; real images score about 0.5.
+        exact: `exact_copies`; real images score above 0 in sets that hold images twice.
     """
     signs = []
-    if exact[0] > exact_floor:
-        signs.append(f"at least {exact[0]:.1%} of the samples are training images, pixel by pixel")
-    if near[0] > _NEAR_COPIES:
-        signs.append(f"at least {near[0]:.1%} are nearer to a training image than 99 % of unseen real images")
-    if nearer[0] > _NEARER:
-        signs.append(f"at least {nearer[0]:.1%} are nearer to training than to as many held-out images (real: 50 %)")
+    if _at_least(exact) > (exact.real or 0.0):
+        signs.append(f"at least {_at_least(exact):.1%} of the samples are training images, pixel by pixel")
+    if _at_least(near) > max(_NEAR_COPIES, near.real or 0.0):
+        signs.append(f"at least {_at_least(near):.1%} are nearer to a training image than 99 % of unseen real images")
+    if _at_least(nearer) > _NEARER:
+        share = f"{_at_least(nearer):.1%}"
+        signs.append(f"at least {share} are nearer to training than to as many held-out images (real: 50 %)")
     return signs
+
+
+def _at_least(share: Measurement) -> float:
+    return share.interval[0] if share.interval else share.value

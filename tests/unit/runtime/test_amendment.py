@@ -7,6 +7,7 @@ import pytest
 
 from runtime import amendment
 from runtime.amendment import amend
+from runtime.atomic import write_atomic
 from runtime.manifest import Manifest, Measurement
 from runtime.package import Package, open_package
 from runtime.store import DirectoryStore
@@ -42,13 +43,13 @@ def test_a_crash_after_any_write_leaves_a_package_that_verifies(
     package: Package, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     amend(package, {"report.html": b"first"}, measured("coverage", 0.5))
-    write, left = amendment.write_atomic, [writes]
+    left = [writes]
 
     def crash(*arguments: Any) -> None:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        write(*arguments)
+        write_atomic(*arguments)
 
     monkeypatch.setattr(amendment, "write_atomic", crash)
     with pytest.raises(KeyboardInterrupt):

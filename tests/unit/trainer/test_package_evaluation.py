@@ -123,7 +123,7 @@ def test_the_judge_is_recorded_by_its_hash(folder: Path, monkeypatch: pytest.Mon
 
 def test_an_extractor_of_one_s_own(folder: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AvgPool2d(2), torch.nn.Flatten())
-    torch.jit.save(torch.jit.trace(network, torch.zeros(2, 3, 8, 8)), folder / "mine.pt")
+    torch.jit.save(torch.jit.script(network), folder / "mine.pt")
     result = run(folder, "tiny@2", "--features", folder / "mine.pt")
     assert result.exit_code == 0, result.output
     by = open_package(folder / "models" / "tiny" / "2").manifest.evaluation["coverage"].by
@@ -164,7 +164,7 @@ def test_a_model_without_classes_has_no_table_of_them(folder: Path) -> None:
 
 
 def test_sequences_are_measured_by_their_motion(folder: Path) -> None:
-    moving = publish_tiny(DirectoryStore(folder / "models"), "moving", classes=(), size=24, frames=4)
+    moving = publish_tiny(DirectoryStore(folder / "models"), "moving", classes=(), size=20, frames=4)
     prepared = {"moving": {"sequences": 60, "frames": 4}}
     edit_manifest(moving.path, lambda manifest: manifest["provenance"]["config"].update(data=prepared))
     result = run(folder, "moving")

@@ -92,7 +92,7 @@ def test_the_floor_is_near_and_clones_are_far(judge: Judge, digits: DataSplit) -
 
 
 @pytest.mark.slow
-def test_ten_thousand_against_ten_thousand_within_a_minute(capfd: pytest.CaptureFixture[str]) -> None:
+def test_ten_thousand_against_ten_thousand_within_a_minute() -> None:
     """All of a comparison, intervals of generated and of real images included, on two cores."""
     random = np.random.default_rng(0)
     flat = random.integers(0, 256, (30_000, 64, 1, 1), dtype=np.uint8)
@@ -105,7 +105,6 @@ def test_ten_thousand_against_ten_thousand_within_a_minute(capfd: pytest.Capture
     _, deviations = comparison.compare_with_deviations(flat[20_000:])
     assert comparison.floor_deviations.coverage > 0 and deviations.coverage > 0
     assert time.process_time() - begun < 120  # of both cores together
-    assert "intervals" in capfd.readouterr().err
 
 
 def test_fewer_images_than_a_neighbourhood_needs_are_refused(digits: DataSplit) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.manifest import Measurement
 from trainer.data import DataConfig, DataSplit, LabelledImages, open_data
 from trainer.evaluation.distances import nearest_images
 from trainer.evaluation.memorisation import Memory, signs_of_copying
@@ -31,13 +32,17 @@ def memory(digits: DataSplit) -> Memory:
 
 def shifted(images: NDArray[np.uint8], levels: int) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).integers(-levels, levels + 1, images.shape)
-    return np.clip(images + noise, 0, 255).astype(np.uint8)
+    moved: NDArray[np.uint8] = np.clip(images + noise, 0, 255).astype(np.uint8)
+    return moved
 
 
 def signs(memory: Memory, images: NDArray[np.uint8]) -> list[str]:
     found = memory.closeness(images)
-    shares = [(float(part.mean()), 1.0) for part in (found.near, found.nearer_to_training, found.exact)]
-    return signs_of_copying(*shares, float(memory.floor.exact.mean()))
+    near, nearer, exact = (
+        Measurement(value=float(getattr(found, part).mean()), samples=1, real=float(getattr(memory.floor, part).mean()))
+        for part in ("near", "nearer_to_training", "exact")
+    )
+    return signs_of_copying(near, nearer, exact)
 
 
 def test_replayed_training_images_are_exact_copies(memory: Memory, digits: DataSplit) -> None:
