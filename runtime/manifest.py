@@ -22,6 +22,9 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+Interval = tuple[float, float]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -122,11 +125,23 @@ class Provenance(_Model):
 
 
 class Measurement(_Model):
-    """One evaluation result; `real` is the same measure on real images, `samples` how many were generated."""
+    """One evaluation result, with what real images score in the generated ones' place: its floor."""
 
     value: float
-    samples: int = Field(ge=1)
-    real: float | None = None
+    samples: int = Field(ge=1, description="generated images that were measured")
+    real: float | None = Field(default=None, description="the same measure of real images")
+    real_samples: int | None = Field(default=None, ge=0, description="real images they were compared with")
+    interval: Interval | None = Field(default=None, description="95 % by resampling, see trainer.evaluation.resampling")
+    real_interval: Interval | None = Field(default=None, description="that of `real`")
+    by: str | None = Field(default=None, description="the features or the classifier: name, and start of its SHA-256")
+
+
+class Requirement(_Model):
+    """A threshold that the package was held to."""
+
+    expression: str = Field(description="as in `coverage>=0.6`, a measure of `evaluation`")
+    value: float | None = Field(description="of the measure; null: it could not be measured")
+    met: bool
 
 
 class Manifest(_Model):
@@ -146,6 +161,7 @@ class Manifest(_Model):
     self_test: SelfTest
     provenance: Provenance
     evaluation: dict[str, Measurement] = Field(default_factory=dict)
+    requirements: list[Requirement] = Field(default_factory=list, description="quality gates, met or missed")
     licence: str
     intended_use: str
 
@@ -166,6 +182,10 @@ class Manifest(_Model):
     def reference(self) -> str:
         """``name@version``."""
         return f"{self.name}@{self.version}"
+
+    def missed(self) -> list[Requirement]:
+        """Requirements that the package does not meet."""
+        return [requirement for requirement in self.requirements if not requirement.met]
 
     def stored_files(self) -> dict[str, StoredFile]:
         """Every file that belongs to the package, ONNX graphs included, by name."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from runtime.errors import PackageError
+from runtime.manifest import Manifest
 from runtime.store import DirectoryStore
 
 _store = click.option(
@@ -20,7 +21,7 @@ def models() -> None:
 @models.command("list")
 @_store
 def list_models(store: Path) -> None:
-    """One line per package: reference, size of an image, classes, precisions.
+    """One line per package: reference, size of an image, classes, precisions, and the requirements it misses.
 
     \b
     latentd models list --store models
@@ -35,7 +36,16 @@ def list_models(store: Path) -> None:
                 continue
             size = "×".join(str(side) for side in manifest.output.shape)
             classes = f"{len(manifest.classes)} classes" if manifest.classes else "unconditional"
-            click.echo(f"{manifest.reference}  {manifest.family}  {size}  {classes}  {', '.join(manifest.precisions)}")
+            line = f"{manifest.reference}  {manifest.family}  {size}  {classes}  {', '.join(manifest.precisions)}"
+            click.echo(line + _misses(manifest))
+
+
+def _misses(manifest: Manifest) -> str:
+    missed = [
+        f"{each.expression} ({'not measured' if each.value is None else f'{each.value:.4g}'})"
+        for each in manifest.missed()
+    ]
+    return f"  MISSES {', '.join(missed)}" if missed else ""
 
 
 @models.command()

@@ -27,6 +27,7 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
   latentd train digits-cgan --run runs/digits --store models
   latentd train digits-cgan --run runs/mnist --data path/to/mnist --name mnist
   latentd train digits-cgan --run runs/mine --data my-images --set data.size=32 --max-minutes 10
+  latentd train digits-cgan --run runs/gated --require 'coverage>=0.6' --require 'label_accuracy>=0.9'
 """
 )
 @click.argument("recipe")
@@ -50,6 +51,10 @@ def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     "--precision", "precisions", multiple=True, type=click.Choice(_PRECISIONS),
     help="Graph to put into the package beside fp32; may be repeated. Default: the recipe's.",
 )  # fmt: skip
+@click.option(
+    "--require", "requirements", multiple=True, metavar="MEASURE>=NUMBER",
+    help="Quality gate; may be repeated. A package that misses one is marked, and the exit code is 3.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Start of every random sequence. Default: 0.")
 @click.option("--device", type=click.Choice(("auto", "cpu", "cuda")), help="Where to train. Default: auto.")
 def train(  # noqa: PLR0917 - click passes one argument per option
@@ -63,6 +68,7 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     overrides: tuple[str, ...],
     max_minutes: float | None,
     precisions: tuple[str, ...],
+    requirements: tuple[str, ...],
     seed: int | None,
     device: str | None,
 ) -> None:
@@ -86,6 +92,7 @@ def train(  # noqa: PLR0917 - click passes one argument per option
     options = {
         "budget.max_minutes": max_minutes,
         "export.precisions": precisions and f"[{', '.join(dict.fromkeys(('fp32', *precisions)))}]",
+        "evaluation.require": requirements and json.dumps(requirements),
         "seed": seed,
         "device.accelerator": device,
     }

@@ -35,6 +35,8 @@ from trainer.compress.int8 import quantize_int8
 from trainer.data import DataSplit
 from trainer.errors import ExportError
 from trainer.evaluation import Evaluator, draw_samples
+from trainer.evaluation.feature_choice import open_eyes
+from trainer.evaluation.gates import judge_gates
 from trainer.evaluation.reconstruction import reconstruction_error
 from trainer.export import (
     ENCODER_FILE,
@@ -51,7 +53,9 @@ from trainer.grids import encode_grid, grid_seeds
 from trainer.networks.base import Encoder, Generator
 from trainer.parity import compare
 from trainer.recipe import Recipe
-from trainer.reports import metrics_json
+from trainer.report.evidence import Evidence, History
+from trainer.report.pictures import draw_pictures
+from trainer.reports import evenly_spaced, metrics_json
 
 # Row seeds of each purpose, apart from one another and from the small ones that people use.
 CALIBRATION_SEED = 3_000_000
@@ -71,6 +75,7 @@ class Trained:
         recipe_name: as on the command line.
         generator: averaged weights, eval mode, on the CPU.
         checkpoint: the run's checkpoint file.
+        history: lines of the run's `metrics.jsonl`.
         encoder: eval mode, on the CPU; None for systems that make images only.
     """
 
@@ -81,6 +86,7 @@ class Trained:
     position: Position
     checkpoint: Path
     encoder: Encoder | None = None
+    history: History = field(default_factory=list)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -96,10 +102,14 @@ class _Staged:
     parity: dict[Precision, Parity] = field(default_factory=dict)
     reproducible: dict[Precision, bool] = field(default_factory=dict)
     evaluation: dict[str, Measurement] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
 
-def publish(trained: Trained, store: DirectoryStore, name: str, say: Callable[[str], None]) -> Package:
+def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say: Callable[[str], None]) -> Package:
     """Export, quantize, compare, measure and publish `trained` as the next version of `name`.
+
+    Args:
+        cache: folder where a judge is kept, if the recipe's evaluation asks for one.
 
     Raises:
         ExportError: a graph does not run, or does not agree with its reference. Nothing is published then.
@@ -110,7 +120,7 @@ def publish(trained: Trained, store: DirectoryStore, name: str, say: Callable[[s
         sessions = _export(trained, staged)
         encode = _export_encoder(trained, staged)
         say("measuring samples")
-        _measure(trained, staged, sessions)
+        _measure(trained, staged, sessions, cache)
         if encode is not None:
             staged.evaluation["reconstruction_error"] = reconstruction_error(
                 trained.recipe.evaluation, trained.data, encode, sessions["fp32"]
@@ -174,14 +184,21 @@ def _export_encoder(trained: Trained, staged: _Staged) -> EncoderSession | None:
     return session
 
 
-def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession]) -> None:
-    """Fill `staged.evaluation`: fp32 under the measures' plain names, others as ``<precision>.<measure>``."""
-    evaluator = Evaluator(trained.recipe.evaluation, trained.data)
+def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphSession], cache: Path) -> None:
+    """Fill `staged.evaluation`: fp32 under the measures' plain names, others as ``<precision>.<measure>``; the
+    report is on fp32."""
+    config, dim = trained.recipe.evaluation, trained.generator.latent_dim
+    eyes = open_eyes(config.features, trained.data, cache, config.real_images)
+    evaluator = Evaluator(config, trained.data, eyes)
     for precision, session in sessions.items():
-        samples = draw_samples(trained.recipe.evaluation, trained.class_names, trained.generator.latent_dim, session)
+        found = evaluator.measure(draw_samples(config, trained.class_names, dim, session))
         prefix = "" if precision == "fp32" else f"{precision}."
-        for measure, result in evaluator.measure(samples).items():
-            staged.evaluation[prefix + measure] = result
+        staged.evaluation |= {prefix + name: measured for name, measured in found.measures.items()}
+        if precision == "fp32":
+            pictures = draw_pictures(session, dim, trained.class_names, found, evaluator.data.train)
+            staged.evidence = Evidence(
+                precision, config, trained.data, eyes, found, pictures, evenly_spaced(trained.history)
+            )
 
 
 def _write_evidence(
@@ -206,10 +223,23 @@ def _write_evidence(
     seeds, rows = grid_seeds(max(1, len(trained.class_names)), frames=trained.generator.frames)
     grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
     (staged.folder / "samples.png").write_bytes(encode_grid(grid))
-    (staged.folder / "metrics.json").write_text(metrics_json(staged.evaluation, staged.parity, trained.position))
+    (staged.folder / "metrics.json").write_text(
+        metrics_json(staged.parity, trained.position, evenly_spaced(trained.history))
+    )
 
 
 def _manifest(trained: Trained, staged: _Staged, name: str, version: int, created: datetime) -> Manifest:
+    """The manifest, after the files that only a numbered package can have were written."""
+    manifest = _described(trained, staged, name, version, created)
+    assert staged.evidence is not None
+    evidence = staged.evidence.files(manifest)
+    for file, content in evidence.items():
+        (staged.folder / file).write_bytes(content)
+    more = {file: describe_file(staged.folder / file) for file in evidence}
+    return manifest.model_copy(update={"files": manifest.files | more})
+
+
+def _described(trained: Trained, staged: _Staged, name: str, version: int, created: datetime) -> Manifest:
     recipe, data = trained.recipe, trained.data
     spec = data.train.spec
     precisions: dict[Precision, PrecisionFile] = {}
@@ -251,6 +281,7 @@ def _manifest(trained: Trained, staged: _Staged, name: str, version: int, create
             code_version=__version__,
         ),
         evaluation=staged.evaluation,
+        requirements=judge_gates(recipe.evaluation.require, staged.evaluation),
         licence=recipe.package.licence,
         intended_use=recipe.package.intended_use,
     )

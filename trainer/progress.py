@@ -1,15 +1,18 @@
-"""The progress bar: share of the budget, images, images per second, time left."""
+"""Progress bars: of a training (share of the budget, images per second, time left), and of any other long work."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 _FORMAT = "{percentage:3.0f}%|{bar:24}| {desc}"
 _STEPS = 1000
+_QUIET_SECONDS = 2.0
+
+T = TypeVar("T")
 
 
 class ProgressBar:
@@ -50,6 +53,12 @@ def progress_bar(*, shown: bool = True) -> Iterator[ProgressBar]:
     terminal = sys.stderr.isatty()
     with tqdm(total=_STEPS, bar_format=_FORMAT, dynamic_ncols=terminal, file=sys.stderr, disable=not shown) as bar:
         yield ProgressBar(bar, interval=0.2 if terminal else 10.0)
+
+
+def watched(steps: Iterable[T], what: str) -> Iterable[T]:
+    """`steps` under a bar of their own, which shows only if they take longer than two seconds and then goes away."""
+    interval = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(steps, what, leave=False, delay=_QUIET_SECONDS, mininterval=interval, file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:

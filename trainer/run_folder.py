@@ -97,6 +97,12 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every line of `metrics.jsonl`."""
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+
     def log_alarm(self, line: dict[str, Any]) -> None:
         """Append one line to `alarms.jsonl`."""
         with self.alarms.open("a", encoding="utf-8") as file:

@@ -17,10 +17,12 @@ from trainer.data import DataSplit, open_data
 from trainer.device import describe, make_fabric
 from trainer.dry_run import dry_run
 from trainer.errors import ConfigError, RunError
+from trainer.evaluation.gates import MISSED_REQUIREMENTS, misses
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
 from trainer.ranks import group_left_at_the_end, leads
 from trainer.recipe import Recipe, load_recipe
+from trainer.report.evidence import REPORT_FILE
 from trainer.reports import evaluation_table
 from trainer.run_folder import RunFolder
 from trainer.signals import stop_on_signals
@@ -54,7 +56,8 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainOutcome:
-    """How a command ended: a package, or the exit code of the signal that stopped it."""
+    """How a command ended: a package (`MISSED_REQUIREMENTS` where it misses some), or the exit code of the signal that
+    stopped it."""
 
     package: Package | None
     exit_code: int
@@ -96,13 +99,13 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
     run, store = RunFolder(request.run), DirectoryStore(request.store)
     if not leads():
         finished = _published(run, store, request.package_name)
-        return TrainOutcome(finished, 0) if finished else _train(request, recipe, run, store, _silence)
+        return _published_as(finished) if finished else _train(request, recipe, run, store, _silence)
     with run.locked():
         run.adopt(recipe)
         finished = _published(run, store, request.package_name)
         if finished is not None:
             say(f"{run.path} is finished: {finished.manifest.reference} is in {store.root}. A new --run trains anew.")
-            return TrainOutcome(finished, 0)
+            return _published_as(finished)
         return _train(request, recipe, run, store, say)
 
 
@@ -135,12 +138,19 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
         say(f"the best state is that of {position['images']:,} images")
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
     encoder = system.averaged_encoder().cpu() if isinstance(system, EncodingSystem) else None
-    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder)
-    package = publish(trained, store, request.package_name, say)
+    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, run.read_metrics())
+    package = publish(trained, store, request.package_name, run.images, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
-    say(evaluation_table(package.manifest.evaluation))
+    say(evaluation_table({name: found for name, found in package.manifest.evaluation.items() if "." not in name}))
     say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
-    return TrainOutcome(package, 0)
+    say(f"report: {package.path / REPORT_FILE}")
+    for line in misses(package.manifest.requirements):
+        say(line)
+    return _published_as(package)
+
+
+def _published_as(package: Package) -> TrainOutcome:
+    return TrainOutcome(package, MISSED_REQUIREMENTS if package.manifest.missed() else 0)
 
 
 def _silence(_text: str) -> None:

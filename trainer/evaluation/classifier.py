@@ -1,6 +1,7 @@
-"""A small, fast classifier of images, for judging samples: principal components, then a support vector machine."""
+"""Classifiers of images, for judging samples; a small, fast one: principal components, then a support vector
+machine."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,15 @@ from trainer.data import LabelledImages
 from trainer.evaluation.distances import as_points
 
 _COMPONENTS = 50
+_CHUNK = 1_000
+
+
+class Classifier(Protocol):
+    """Trained on labelled images, and fixed since."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The class of each image ``[n, …]``, int64 ``[n]``."""
+        ...
 
 
 class ImageClassifier:
@@ -25,7 +35,7 @@ class ImageClassifier:
         self._model: Any = make_pipeline(PCA(components, random_state=0), SVC(C=10.0, gamma="scale"))
         self._model.fit(points, data.labels)
 
-    def accuracy(self, data: LabelledImages) -> float:
-        """Share of images recognised as their label, 0 … 1."""
-        predicted: NDArray[np.int64] = self._model.predict(as_points(data.images))
-        return float((predicted == data.labels).mean())
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """See `Classifier`."""
+        parts = [self._model.predict(as_points(images[i : i + _CHUNK])) for i in range(0, len(images), _CHUNK)]
+        return np.concatenate([np.zeros(0, np.int64), *parts])

@@ -4,9 +4,11 @@ Its weights are a function of the images and a fixed seed; they are kept in a fi
 fingerprint, so that every recipe on the same data is judged by the same network.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from runtime.atomic import write_atomic
 from trainer.data.images import DataSplit, LabelledImages
 from trainer.errors import RunError
+from trainer.progress import watched
 
 FEATURES = 64
 _SEED = 20_201
@@ -51,6 +54,15 @@ class Judge:
 
     def __init__(self, network: JudgeNetwork) -> None:
         self._network = network.eval().requires_grad_(False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its weights, by name: equal for judges that judge equally."""
+        digest = hashlib.sha256()
+        for name, weights in sorted(self._network.state_dict().items()):
+            digest.update(f"{name} {list(weights.shape)} ".encode())
+            digest.update(weights.contiguous().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features float32 ``[n, 64]`` of images uint8 ``[n, H, W, C]``."""
@@ -111,7 +123,7 @@ def train_network(network: JudgeNetwork, data: LabelledImages) -> None:
     random = torch.Generator().manual_seed(_SEED)
     network.train()
     with _one_thread():
-        for _ in range(steps):
+        for _ in watched(range(steps), "training a judge"):
             rows = torch.randint(0, len(data), (_BATCH,), generator=random)
             loss = F.cross_entropy(network(_as_input(images[rows]))[1], labels[rows])
             optimizer.zero_grad()

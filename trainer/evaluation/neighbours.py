@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.progress import watched
+
+NEAREST = 5
+"""How many neighbours a ball reaches over, k in the papers."""
+
 _CHUNK = 1000
 
 
@@ -29,7 +34,7 @@ class Neighbourhood:
     coverage: float
 
 
-def neighbourhood(real: NDArray[np.float32], generated: NDArray[np.float32], k: int = 5) -> Neighbourhood:
+def neighbourhood(real: NDArray[np.float32], generated: NDArray[np.float32], k: int = NEAREST) -> Neighbourhood:
     """Compare features ``[n, d]`` and ``[m, d]``; a row's ball reaches to its k-th neighbour in its own set.
 
     Raises:
@@ -40,7 +45,7 @@ def neighbourhood(real: NDArray[np.float32], generated: NDArray[np.float32], k: 
     real_radii, generated_radii = _radii(real, k), _radii(generated, k)
     inside_real = np.zeros(len(generated), np.int64)
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
-    for start in range(0, len(real), _CHUNK):
+    for start in watched(range(0, len(real), _CHUNK), "neighbours"):
         part = slice(start, start + _CHUNK)
         distances = _squared_distances(real[part], generated)
         within = distances < real_radii[part, None]
@@ -59,7 +64,7 @@ def _radii(rows: NDArray[np.float32], k: int) -> NDArray[np.float64]:
     """Squared distance of each row to its k-th other row, ``[n]``."""
     radii = [
         np.partition(_squared_distances(rows[start : start + _CHUNK], rows), k, axis=1)[:, k]  # itself comes first
-        for start in range(0, len(rows), _CHUNK)
+        for start in watched(range(0, len(rows), _CHUNK), "neighbours")
     ]
     return np.concatenate(radii)
 

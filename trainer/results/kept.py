@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+_NEW_IN_EVALUATION = ("features", "require")
 _ONLY_WORDS = ("family", "description", "package")
 
 
@@ -25,6 +26,8 @@ def training_key(recipe: str, settings: Sequence[str], data_fingerprint: str) ->
     """SHA-256 in hex of everything that decides how a training goes: the resolved recipe and the images."""
     config = resolve(recipe, tuple(settings)).model_dump(mode="json")
     config["data"]["path"] = None  # the fingerprint says which images
+    for field in _NEW_IN_EVALUATION:  # has no part in training, and keys from before it came stay good
+        del config["evaluation"][field]
     return key_of({field: value for field, value in config.items() if field not in _ONLY_WORDS}, data_fingerprint)
 
 

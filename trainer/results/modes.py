@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtime.generator import Generator
 from trainer.data.stacked_digits import DIGITS, StackedDigitsConfig, stacked_digits
 from trainer.evaluation.judge import Judge
+from trainer.evaluation.modes import Modes, count_modes
 from trainer.results.kept import key_of, read_kept, training_key, write_kept
 from trainer.results.order import Order
 from trainer.results.pictures import write_picture
@@ -38,21 +39,6 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """Which modes `samples` images show.
-
-    Attributes:
-        found: modes with at least one image.
-        divergence: KL(p ‖ q) in nats of the images' modes from those of the training images; about
-            (modes − 1) / (2 · samples) where nothing but chance parts them.
-    """
-
-    samples: int
-    found: int
-    divergence: float
-
-
-@dataclass(frozen=True)
 class Row:
     """One recipe; `coverage` and `picture`, a file name, are None where the trainer gave up, and `verdict` says why."""
 
@@ -60,7 +46,7 @@ class Row:
     images: int
     seconds: float
     verdict: str
-    coverage: Coverage | None
+    coverage: Modes | None
     picture: str | None
 
 
@@ -115,8 +101,8 @@ class Bench:
         write_kept(figures, key, row)
         return row
 
-    def _coverage(self, images: NDArray[np.uint8]) -> Coverage:
-        return coverage(modes_of(images, self._judge, self._classes), self._shares)
+    def _coverage(self, images: NDArray[np.uint8]) -> Modes:
+        return count_modes(modes_of(images, self._judge, self._classes), self._shares)
 
 
 def modes_of(images: NDArray[np.uint8], judge: Judge, classes: int) -> NDArray[np.int64]:
@@ -131,15 +117,7 @@ def modes_of(images: NDArray[np.uint8], judge: Judge, classes: int) -> NDArray[n
     return modes
 
 
-def coverage(modes: NDArray[np.int64], shares: NDArray[np.float64]) -> Coverage:
-    """Of the modes int64 ``[n]`` of images, where ``shares[mode]`` is that of the training images, above 0."""
-    counts = np.bincount(modes, minlength=len(shares))
-    found = counts > 0
-    ours = counts[found] / len(modes)
-    return Coverage(len(modes), int(found.sum()), float((ours * np.log(ours / shares[found])).sum()))
-
-
-def render(order: Order, modes: int, real: Coverage, rows: Sequence[Row]) -> str:
+def render(order: Order, modes: int, real: Modes, rows: Sequence[Row]) -> str:
     """The whole section."""
     alike = ", ".join(f"`{setting}`" for setting in ALIKE)
     lines = [
@@ -167,9 +145,9 @@ def render(order: Order, modes: int, real: Coverage, rows: Sequence[Row]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _cells(coverage: Coverage) -> str:
+def _cells(coverage: Modes) -> str:
     return f"{coverage.found} | {coverage.divergence:.3f}"
 
 
-def _meets(coverage: Coverage, modes: int) -> bool:
+def _meets(coverage: Modes, modes: int) -> bool:
     return coverage.found == modes and coverage.divergence < DIVERGENCE

@@ -47,6 +47,17 @@ def test_the_shape_of_an_image_and_of_a_sequence() -> None:
     assert Output(height=4, width=6, channels=3, frames=5).shape == (5, 4, 6, 3)
 
 
+def test_a_manifest_from_before_intervals_and_requirements_is_read(package: Package) -> None:
+    def older(manifest: dict[str, Any]) -> None:
+        del manifest["requirements"]
+        manifest["evaluation"] = {"label_accuracy": {"value": 0.9, "samples": 200, "real": None}}
+
+    edit_manifest(package.path, older)
+    manifest = read_manifest(package.path)
+    assert manifest.missed() == []
+    assert manifest.evaluation["label_accuracy"].interval is None
+
+
 def test_a_missing_manifest_is_refused(package: Package) -> None:
     (package.path / MANIFEST_FILE).unlink()
     with pytest.raises(PackageCorrupt, match=r"manifest\.json cannot be read: No such file"):

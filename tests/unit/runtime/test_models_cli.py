@@ -24,6 +24,17 @@ def test_list_has_one_line_per_package(tiny_store: DirectoryStore) -> None:
     ]
 
 
+def test_list_shows_the_requirements_that_a_package_misses(tiny_store: DirectoryStore) -> None:
+    requirements = [
+        {"expression": "coverage>=0.6", "value": 0.41234, "met": False},
+        {"expression": "recall>=0.1", "value": 0.5, "met": True},
+        {"expression": "modes>=2", "value": None, "met": False},
+    ]
+    edit_manifest(tiny_store.open("tiny", 1).path, lambda manifest: manifest.update(requirements=requirements))
+    [line] = run("list", "--store", tiny_store.root).output.splitlines()
+    assert line.endswith("fp32, int8  MISSES coverage>=0.6 (0.4123), modes>=2 (not measured)")
+
+
 def test_list_names_the_reason_of_a_refused_package_and_goes_on(tiny_store: DirectoryStore) -> None:
     flip_byte(publish_tiny(tiny_store).path / "generator.onnx")
     edit_manifest(publish_tiny(tiny_store).path, lambda m: m.update(schema_version=2))

@@ -56,6 +56,8 @@ def test_the_package_is_complete_and_serves(published: tuple[Path, Path, str]) -
         "samples.png",
         "metrics.json",
         "expected.npz",
+        "report.html",
+        "evaluation.json",
     }
     seeds = row_seeds(5, 12)
     for precision in package.manifest.precisions:
@@ -78,16 +80,34 @@ def test_the_manifest_says_where_it_came_from(published: tuple[Path, Path, str])
     assert manifest.precisions["int8"].parity.against == "fp32"
     assert manifest.precisions["int8"].parity.psnr_db is not None
     measures = {
+        "frechet_distance",
+        "kernel_distance",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
         "label_accuracy",
-        "nearest_training_ratio",
-        "smallest_class_variety",
+        "modes",
+        "modes_divergence",
         "synthetic_to_real_accuracy",
+        "real_and_synthetic_accuracy",
+        "nearest_training_ratio",
+        "nearer_to_training",
+        "near_copies",
+        "exact_copies",
+        "smallest_class_variety",
     }
     assert set(manifest.evaluation) == measures | {f"int8.{measure}" for measure in measures}
     assert manifest.evaluation["label_accuracy"].samples == 200
-    metrics = json.loads((DirectoryStore(published[1]).open("digits-cgan", 1).path / "metrics.json").read_text())
-    assert metrics["evaluation"]["label_accuracy"] == manifest.evaluation["label_accuracy"].model_dump()
-    assert metrics["trained_images"] == 640
+    assert manifest.requirements == []
+    folder = DirectoryStore(published[1]).open("digits-cgan", 1).path
+    metrics, evaluation = (json.loads((folder / file).read_text()) for file in ("metrics.json", "evaluation.json"))
+    assert evaluation["measures"]["label_accuracy"] == json.loads(
+        manifest.evaluation["label_accuracy"].model_dump_json()
+    )
+    assert evaluation["package"] == "digits-cgan@1"
+    assert metrics["trained_images"] == metrics["history"][-1]["images"] == 640
+    assert "digits-cgan@1" in (folder / "report.html").read_text()
 
 
 def test_the_packaged_checkpoint_holds_what_fine_tuning_needs(published: tuple[Path, Path, str]) -> None:
@@ -164,6 +184,27 @@ def test_mistakes_are_answered_in_one_sentence(tmp_path: Path, more: list[str], 
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "models").exists()
+
+
+def test_a_package_that_misses_a_requirement_is_published_and_marked(tmp_path: Path) -> None:
+    arguments = command(tmp_path / "run", tmp_path / "models", "--precision", "fp32")
+    arguments += ["--require", "coverage>=1.5", "--require", "modes>=1"]
+    for _ in range(2):  # the second finds it finished
+        result = CliRunner().invoke(train, arguments)
+        assert result.exit_code == 3, result.output
+    package = DirectoryStore(tmp_path / "models").open("digits-cgan", 1)
+    assert [(each.expression, each.met) for each in package.manifest.requirements] == [
+        ("coverage>=1.5", False),
+        ("modes>=1", True),
+    ]
+    assert "misses <code>coverage&gt;=1.5</code>" in (package.path / "report.html").read_text()
+
+
+def test_a_requirement_that_cannot_be_read_stops_before_training(tmp_path: Path) -> None:
+    result = CliRunner().invoke(train, command(tmp_path / "run", tmp_path / "models", "--require", "covrage>=1"))
+    assert result.exit_code == 1
+    assert "no measure 'covrage'; did you mean 'coverage'?" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_int8_that_is_too_far_off_is_not_published(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from trainer.data import DataConfig, DataSplit, open_data
+from trainer.evaluation.modes import Modes, count_modes
 from trainer.recipes import recipe_names
 from trainer.results import modes
-from trainer.results.modes import RECIPES, Bench, Coverage, Row, coverage, modes_of, render, section
+from trainer.results.modes import RECIPES, Bench, Row, modes_of, render, section
 from trainer.results.order import Order
 from trainer.results.runs import TrainedRun
 from trainer.training import resolve
@@ -52,30 +53,30 @@ def test_each_channel_is_read_by_itself() -> None:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ([0, 1, 2, 3], Coverage(4, 4, 0.0)),
-        ([2, 2], Coverage(2, 1, math.log(4))),
-        ([0, 0, 0, 3], Coverage(4, 2, 0.75 * math.log(3))),
+        ([0, 1, 2, 3], Modes(4, 4, 0.0)),
+        ([2, 2], Modes(2, 1, math.log(4))),
+        ([0, 0, 0, 3], Modes(4, 2, 0.75 * math.log(3))),
     ],
 )
-def test_divergence_is_that_of_the_generated_shares_from_the_real_ones(found: list[int], expected: Coverage) -> None:
-    measured = coverage(np.array(found), np.full(4, 0.25))
+def test_divergence_is_that_of_the_generated_shares_from_the_real_ones(found: list[int], expected: Modes) -> None:
+    measured = count_modes(np.array(found), np.full(4, 0.25))
     assert (measured.samples, measured.found) == (expected.samples, expected.found)
     assert measured.divergence == pytest.approx(expected.divergence, abs=1e-12)
 
 
 def test_the_table_says_which_recipe_meets_the_target(tmp_path: Path) -> None:
     rows = [
-        Row("dcgan", 60_000, 60.0, "", Coverage(10_000, 100, 0.3), "modes-dcgan.png"),
+        Row("dcgan", 60_000, 60.0, "", Modes(10_000, 100, 0.3), "modes-dcgan.png"),
         Row("pacgan", 1_000, 1.0, "collapsed 2 times", None, None),
-        Row("r3gan-small", 90_000, 60.0, "", Coverage(10_000, 100, 0.02), "modes-r3gan-small.png"),
-        Row("wgan", 90_000, 60.0, "", Coverage(10_000, 99, 0.02), "modes-wgan.png"),
+        Row("r3gan-small", 90_000, 60.0, "", Modes(10_000, 100, 0.02), "modes-r3gan-small.png"),
+        Row("wgan", 90_000, 60.0, "", Modes(10_000, 99, 0.02), "modes-wgan.png"),
     ]
-    text = render(order(tmp_path), 100, Coverage(9_000, 100, 0.0071), rows)
+    text = render(order(tmp_path), 100, Modes(9_000, 100, 0.0071), rows)
     assert "| *real images* | | | 100 | 0.007 | |" in text
     assert "| `r3gan-small` | 1,500 | 90,000 | 100 | 0.020 | [grid](<pictures/modes-r3gan-small.png>) |" in text
     assert "| `pacgan` | 1,000 | 1,000 | collapsed 2 times | |  |" in text
     assert text.endswith("by one recipe at least: met by `r3gan-small`.\n")
-    assert render(order(tmp_path), 100, Coverage(9_000, 100, 0.0), rows[:2]).endswith("missed.\n")
+    assert render(order(tmp_path), 100, Modes(9_000, 100, 0.0), rows[:2]).endswith("missed.\n")
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {7}
 
 
