@@ -31,9 +31,9 @@ class Confirmation:
 
     def holds(self, objective: Objective) -> bool:
         """Whether the best trial's settings are better on average than the recipe's own, or those always fail."""
-        if not self.best:
-            return False
-        return not self.default or better(objective, mean(self.best), mean(self.default))
+        if not (self.default and self.best):
+            return not self.default
+        return better(objective, mean(self.best), mean(self.default))
 
     @property
     def within_noise(self) -> bool:

@@ -73,6 +73,8 @@ class Crew:
                 ending = self._run_process(claim.folder, task, claim.lock, watch)
                 if ending != "interrupted":
                     study.tell(claim, ending)
+                elif self._stop.is_set():
+                    study.put_back(claim)
 
     def _work_on(self, orders: Sequence[tuple[TaskFolder, Task]]) -> None:
         while not self._stop.is_set():

@@ -68,8 +68,10 @@ class TrialsBar:
                 ending = f"{self._objective} {trial.value:.4g}"
             case TrialState.PRUNED if VERDICT not in trial.user_attrs:
                 ending = f"pruned at {self._objective} {trial.value:.4g}" if trial.value is not None else "pruned"
+            case TrialState.PRUNED:
+                ending = trial.user_attrs[VERDICT]
             case _:
-                ending = f"{_STATES[trial.state]}: {trial.user_attrs.get(VERDICT, 'no reason is known')}"
+                ending = f"failed: {trial.user_attrs.get(VERDICT, 'no reason is known')}"
         return f"trial {trial.number}: {ending}   {describe(self._study, trial)}"
 
 

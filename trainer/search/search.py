@@ -165,9 +165,9 @@ class _Search:
         """Package the best trial, or the recipe's own settings where those hold their ground."""
         best = self._study.best
         assert best is not None
-        holds = confirmation is None or confirmation.holds(self._config.objective)
-        chosen = best if holds else self._study.default
-        default = self._study.default.value
+        default = self._study.default
+        holds = confirmation is None or default.value is None or confirmation.holds(self._config.objective)
+        chosen = best if holds else default
         origin = SearchOrigin(
             folder=self._folder.path.resolve().name,
             trial=chosen.number,
@@ -175,16 +175,19 @@ class _Search:
             parameters={each.path: each.value(chosen.params[each.path]) for each in self._study.space.dimensions},
             objective=self._config.objective,
             value=float(chosen.value or 0.0),
-            default=default,
+            default=default.value,
             confirmed=_mean(confirmation.best if holds else confirmation.default) if confirmation else None,
             confirmed_default=_mean(confirmation.default) if confirmation else None,
         )
         settings = (*self._settings(chosen.number), f"package.search={write_value(origin.model_dump(mode='json'))}")
-        name = self._request.name
         order = TrainRequest(
-            self._config.recipe, self._folder.trial(chosen.number).path, self._request.store, settings, name,
-            self._request.command,
-        )  # fmt: skip
+            recipe=self._config.recipe,
+            run=self._folder.trial(chosen.number).path,
+            store=self._request.store,
+            overrides=settings,
+            name=self._request.name,
+            command=self._request.command,
+        )
         with self._folder.locked("package"):
             outcome = train(order, self._say)
             if outcome.package is not None:

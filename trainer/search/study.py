@@ -1,6 +1,8 @@
 """The study that workers of one or several commands share: who works on which trial, and what came of it."""
 
 import math
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from trainer.search.folder import Outcome, SearchFolder, TaskFolder
 from trainer.search.journal import LockedJournal
 from trainer.search.locks import try_lock
-from trainer.search.objective import DIRECTIONS
+from trainer.search.objective import DIRECTIONS, better
 from trainer.search.sampler import SeededTpe
 from trainer.search.search_config import STEPS, Pruning, SearchConfig
 from trainer.search.space import Space
@@ -23,8 +25,11 @@ from trainer.search.space import Space
 DEFAULT = 0
 """Number of the trial with the recipe's own settings."""
 
-STARTS, VERDICT = "starts", "verdict"
+STARTS, VERDICT, WORKER = "starts", "verdict", "worker"
+"""Attributes of a trial: how often it was begun, why it collapsed or failed, who worked on it last."""
+
 _MOST_STARTS = 5
+_LEAST_FOR_IMPORTANCE = 4  # different values
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 """States of trials that have ended."""
 
@@ -80,8 +85,11 @@ class SharedStudy:
     def best(self) -> FrozenTrial | None:
         """The trial with the best value; None where none has got to its end."""
         complete = [trial for trial in self.all() if trial.state is TrialState.COMPLETE]
-        sign = 1 if DIRECTIONS[self._objective] == "minimize" else -1
-        return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+        best = None
+        for trial in complete:
+            if best is None or better(self._objective, trial.value or 0.0, best.value or 0.0):
+                best = trial
+        return best
 
     @property
     def default(self) -> FrozenTrial:
@@ -133,6 +141,10 @@ class SharedStudy:
             claim.trial.set_user_attr(VERDICT, f"{self._objective} became {value}")
             self._study.tell(claim.trial, state=TrialState.PRUNED)
 
+    def put_back(self, claim: Claim) -> None:
+        """Leave a trial that was interrupted in good order to whoever claims it next."""
+        claim.trial.set_user_attr(STARTS, claim.trial.user_attrs[STARTS] - 1)
+
     def _claim(self) -> Claim | None:
         with self._folder.locked("claims"):
             for left in self.all():
@@ -149,9 +161,13 @@ class SharedStudy:
         lock = try_lock(folder.worker)
         if lock is None:
             return None
+        if self.all()[trial.number].state is not TrialState.RUNNING:  # ended while we asked
+            lock.close()
+            return None
         for dimension in self.space.dimensions:
             dimension.suggest(trial)
         trial.set_user_attr(STARTS, trial.user_attrs.get(STARTS, 0) + 1)
+        trial.set_user_attr(WORKER, f"process {os.getpid()} on {socket.gethostname()}")
         return Claim(trial, folder, lock)
 
     def _hopeless(self, claim: Claim) -> bool:
@@ -161,9 +177,6 @@ class SharedStudy:
         self.tell(claim, Outcome(verdict=f"interrupted {_MOST_STARTS} times"))
         claim.lock.close()
         return True
-
-
-_LEAST_FOR_IMPORTANCE = 4
 
 
 def _pruner(pruning: Pruning) -> BasePruner:

@@ -22,13 +22,16 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def run_task(path: Path) -> int:
     """Train what the folder `path` asks for, to the end or until a signal; the exit code."""
     from trainer.errors import CollapseError, TrainerError
+    from trainer.run_folder import RunFolder
     from trainer.search.folder import Outcome, TaskFolder
 
     folder = TaskFolder(path)
     try:
         outcome = _train(folder)
-    except CollapseError as error:
-        outcome = Outcome(verdict=str(error), collapsed=True)
+    except CollapseError:
+        last = RunFolder(path).read_alarms()[-1]
+        verdict = f"collapsed after {last['images']:,} images: {'; '.join(last['reasons'])}"
+        outcome = Outcome(verdict=verdict, collapsed=True)
     except TrainerError as error:
         outcome = Outcome(verdict=str(error))
     if isinstance(outcome, int):
