@@ -227,8 +227,10 @@ def verdict(study: SharedStudy, objective: Objective, real: float, confirmation:
         lines.append(f"with fresh seeds: {_numbers(confirmation.best)}, default {_numbers(confirmation.default)}")
         if not confirmation.holds(objective):
             lines.append("the recipe's own settings hold their ground and are the ones that are published")
+        elif min(len(confirmation.best), len(confirmation.default)) < 2:
+            lines.append("one seed is no proof: --confirm 5 tells more")
         elif confirmation.within_noise:
-            lines.append("better, but by less than two standard errors: --confirm 5 would tell more")
+            lines.append("better, but by less than two standard errors: --confirm 5 tells more")
     return "\n".join(lines)
 
 

@@ -50,7 +50,7 @@ def test_real_images_are_near_the_floor_and_noise_is_far_from_it(digits: DataSpl
     same, noisy = (held_out.score(Replay(digits.train, noise).eval(), 0) for noise in (0.0, 1.0))
     real = held_out.real
     assert same.frechet == pytest.approx(real.frechet, rel=0.3)
-    assert noisy.frechet > 10 * same.frechet
+    assert noisy.frechet > 5 * same.frechet
     assert same.coverage == pytest.approx(real.coverage, abs=0.06)
     assert noisy.coverage < same.coverage - 0.2
 

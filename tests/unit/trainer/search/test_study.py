@@ -121,7 +121,8 @@ def test_a_trial_that_falls_behind_is_stopped(tmp_path: Path, pruning: Pruning, 
     study = open_study(tmp_path, trials=9, pruning=pruning)
     for value in (2.0, 2.0, 2.1, 2.2, 2.3):
         finish(study, value)
-    assert study.all()[finish(study, 50.0)].state is expected
+    behind = finish(study, 50.0)
+    assert study.all()[behind].state is expected
 
 
 def test_the_default_is_never_stopped_early(tmp_path: Path) -> None:
