@@ -9,23 +9,22 @@ from trainer.search.axes import Axis, axis
 from trainer.search.results import SearchResults, TrialResult
 
 _WIDTH, _HEIGHT = 720, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 96, 14, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 112, 14, 36
 _BAR = 26
 _SLICE_WIDTH, _SLICE_HEIGHT = 300, 190
 
 
 def history(results: SearchResults) -> str:
     """Every trial's value, the best one so far, and the lines of the default and of real images."""
-    values = [trial.value for trial in results.trials if trial.value is not None]
-    if not values:
+    if all(trial.value is None for trial in results.trials):
         return ""
-    y = _value_axis(results, [*values, results.real], _HEIGHT - _BOTTOM, _TOP)
+    y = _value_axis(results, [results.real], _HEIGHT - _BOTTOM, _TOP)
     x = axis([0, max(1, len(results.trials) - 1)], _LEFT, _WIDTH - _RIGHT, log=False)
     marks = [*_grid(y, _LEFT, _WIDTH - _RIGHT), *_level(y, results.real, "real images", "real")]
     if results.trials[0].state == "complete" and results.trials[0].value is not None:
         marks += _level(y, results.trials[0].value, "default", "default")
     marks.append(f'<polyline class="best" points="{" ".join(_staircase(results, x, y))}"/>')
-    marks += [_mark(results, trial, x.place(trial.number), y) for trial in results.trials]
+    marks += [_mark(results, trial, x.place(trial.number), y) for trial in _best_last(results)]
     marks += [
         _caption("tick", x.place(tick), _HEIGHT - 20, f"{tick:.0f}")
         for tick in x.ticks
@@ -59,11 +58,11 @@ def slices(results: SearchResults) -> list[str]:
 
 
 def _slice(results: SearchResults, path: str) -> str:
-    shown = [trial for trial in results.trials if trial.value is not None and path in trial.parameters]
+    shown = [trial for trial in _best_last(results) if trial.value is not None and path in trial.parameters]
     if not shown:
         return ""
     bottom, right = _SLICE_HEIGHT - _BOTTOM, _SLICE_WIDTH - 12
-    y = _value_axis(results, [trial.value for trial in shown if trial.value is not None], bottom, _TOP)
+    y = _value_axis(results, [], bottom, _TOP)
     x, ticks = _field_axis(results, path, [trial.parameters[path] for trial in shown], _LEFT, right)
     places = x if isinstance(x, dict) else {trial.parameters[path]: x.place(trial.parameters[path]) for trial in shown}
     marks = [*_grid(y, _LEFT, right)]
@@ -92,9 +91,18 @@ def _short(choice: object) -> str:
     return text if len(text) <= 12 else f"{text[:11]}…"
 
 
+def _best_last(results: SearchResults) -> list[TrialResult]:
+    """Trials in the order in which they are drawn."""
+    return sorted(results.trials, key=lambda trial: trial.number == results.best)
+
+
 def _value_axis(results: SearchResults, values: Sequence[float], start: float, end: float) -> Axis:
-    """Distances in orders of magnitude, so that a trial that went wrong does not press the others together."""
-    return axis(values, start, end, log=results.direction == "minimize")
+    """For `values` and those of trials that got to their end: early values of the others are not like them, and lie on
+    the edge where they are worse. Distances are in orders of magnitude, so that one bad trial does not press the
+    others together."""
+    complete = [trial.value for trial in results.trials if trial.state == "complete" and trial.value is not None]
+    shown = complete or [trial.value for trial in results.trials if trial.value is not None]
+    return axis([*values, *shown], start, end, log=results.direction == "minimize")
 
 
 def _grid(y: Axis, left: float, right: float) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The report of a search: one HTML file that needs nothing else."""
 
+from collections import Counter
 from html import escape
 from statistics import mean
 
@@ -16,7 +17,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 32px; }
 svg { width: 100%; height: auto; }
 .slices { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
+.wide { overflow-x: auto; } .wide svg { min-width: 600px; }
+table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
 th, td { text-align: right; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 500; } tr.chosen td { font-weight: 600; color: var(--orange); }
 text { font: 12px system-ui, sans-serif; fill: var(--ink); } .tick { fill: var(--soft); font-size: 11px; }
@@ -26,6 +28,13 @@ text { font: 12px system-ui, sans-serif; fill: var(--ink); } .tick { fill: var(-
 .pruned { fill: var(--paper); stroke: var(--soft); stroke-width: 1.5; } .failed { stroke: var(--red); stroke-width: 2; }
 .note { color: var(--soft); font-size: 13px; }
 """
+
+_STATES = {
+    "complete": "complete",
+    "pruned": "stopped early",
+    "collapsed": "collapsed",
+    "fail": "failed",
+}
 
 
 def render(results: SearchResults) -> str:
@@ -38,14 +47,15 @@ def render(results: SearchResults) -> str:
         f"<p>{_summary(results, ended)}</p>",
         _confirmation(results),
         "<h2>History</h2>",
-        history(results),
-        '<p class="note">Filled: trials that got to their end; hollow: stopped early; crosses: collapsed or failed. '
-        f"The {escape(objective)} is that of generated images against held-out ones; hover for settings.</p>",
+        f'<div class="wide">{history(results)}</div>',
+        '<p class="note">Filled: trials that got to their end; hollow: stopped early, with the value they had then; '
+        f"crosses: collapsed or failed. The {escape(objective)} is that of generated images against held-out ones; "
+        "hover for settings.</p>",
     ]
     if results.importances:
         parts += [
             "<h2>What mattered</h2>",
-            importances(results),
+            f'<div class="wide">{importances(results)}</div>',
             '<p class="note">Share of each field in how the finished trials differ (fANOVA). With few trials it is a '
             "hint, not a finding.</p>",
         ]
@@ -61,8 +71,10 @@ def render(results: SearchResults) -> str:
 
 
 def _summary(results: SearchResults, ended: list[TrialResult]) -> str:
-    counts = {state: sum(trial.state == state for trial in ended) for state in ("complete", "pruned", "fail")}
-    text = f"{len(ended)} trials: {counts['complete']} complete, {counts['pruned']} pruned, {counts['fail']} failed. "
+    if not ended:
+        return "No trial has ended yet."
+    counts = Counter(_STATES[trial.state] for trial in ended)
+    text = f"{len(ended)} trials: {', '.join(f'{counts[name]} {name}' for name in _STATES.values() if counts[name])}. "
     if results.best is None:
         return text
     best, default = results.trials[results.best], results.trials[0]

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from trainer.search.confirmation import Confirmation
 from trainer.search.search_config import SearchConfig
@@ -16,7 +16,7 @@ class TrialResult:
     """One trial.
 
     Attributes:
-        state: ``complete``, ``pruned``, ``fail``, ``running`` or ``waiting``.
+        state: ``complete``, ``pruned``, ``collapsed``, ``fail``, ``running`` or ``waiting``.
         value: of the objective at its end, of a pruned one where it was stopped; None where there is none.
         verdict: why it collapsed or failed, else empty.
         parameters: searched fields.
@@ -86,11 +86,12 @@ def collect(
 
 
 def _result(trial: FrozenTrial) -> TrialResult:
+    verdict = trial.user_attrs.get(VERDICT, "")
     return TrialResult(
         number=trial.number,
-        state=trial.state.name.lower(),
+        state="collapsed" if trial.state is TrialState.PRUNED and verdict else trial.state.name.lower(),
         value=trial.value,
-        verdict=trial.user_attrs.get(VERDICT, ""),
+        verdict=verdict,
         parameters=dict(trial.params),
         steps=dict(trial.intermediate_values),
     )

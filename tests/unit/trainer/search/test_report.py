@@ -73,6 +73,7 @@ def test_fields_come_in_the_order_of_their_importance() -> None:
 
 
 def test_a_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
+    assert "4 trials: 2 complete, 1 stopped early, 1 failed." in render(RESULTS)
     page = render(replace(RESULTS, confirmation=Confirmation(2, (3.0, 3.2), (2.0, 2.2)), package="digits-cgan@3"))
     assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
     assert "killed &lt;by&gt; SIGKILL" in page
@@ -84,7 +85,7 @@ def test_a_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
 
 def test_a_search_that_has_just_begun_has_a_page() -> None:
     page = render(replace(RESULTS, best=None, trials=[trial(0, "running", None)], importances={}))
-    assert "0 trials" in page
+    assert "No trial has ended yet." in page
 
 
 def test_results_are_json() -> None:
