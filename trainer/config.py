@@ -56,10 +56,36 @@ def apply_overrides(config: M, overrides: Iterable[str]) -> M:
         path, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override}: write path=value, e.g. --set training.batch_size=32")
-        values = config.model_dump(mode="json")
-        _assign(config, values, path.strip().split("."), _read_value(override, text), override)
-        config = parse(type(config), values, f"--set {override}")
+        config = with_value(config, path.strip(), _read_value(override, text), f"--set {override}")
     return config
+
+
+def with_value(config: M, path: str, value: Any, source: str) -> M:
+    """`config` with the field at `path`, names joined by dots, set to `value`.
+
+    Setting a section's `kind` drops the fields of the kind it had.
+
+    Args:
+        source: what error messages begin with.
+
+    Raises:
+        ConfigError: an unknown field (the nearest one is suggested), or a value its field refuses.
+    """
+    values = config.model_dump(mode="json")
+    _assign(config, values, path.split("."), value, source)
+    return parse(type(config), values, source)
+
+
+def value_at(config: Config, path: str) -> Any:
+    """What `config` holds at `path`, as it is written in YAML.
+
+    Raises:
+        KeyError: no such field.
+    """
+    value: Any = config.model_dump(mode="json")
+    for name in path.split("."):
+        value = value[name]
+    return value
 
 
 def to_yaml(config: Config) -> str:
@@ -87,29 +113,29 @@ def _read_value(override: str, text: str) -> Any:
         raise ConfigError(f"--set {override}: the value is not YAML") from error
 
 
-def _assign(node: Any, values: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+def _assign(node: Any, values: dict[str, Any], path: list[str], value: Any, source: str) -> None:
     """Set `path` in the dumped `values` of config `node`, checking each name against the config's fields."""
     name, rest = path[0], path[1:]
     if isinstance(node, Config):
         fields = type(node).model_fields
         if name not in fields:
-            raise ConfigError(f"--set {override}: no field {name!r}{suggestion(name, fields)}")
+            raise ConfigError(f"{source}: no field {name!r}{suggestion(name, fields)}")
         child = getattr(node, name)
     elif isinstance(node, Mapping):
         child = node.get(name)
         if rest and child is None:
-            raise ConfigError(f"--set {override}: no entry {name!r}{suggestion(name, node)}")
+            raise ConfigError(f"{source}: no entry {name!r}{suggestion(name, node)}")
     else:
-        raise ConfigError(f"--set {override}: {name!r} is below a plain value, not a section")
+        raise ConfigError(f"{source}: {name!r} is below a plain value, not a section")
     if rest:
-        _assign(child, values[name], rest, value, override)
+        _assign(child, values[name], rest, value, source)
     elif name == "kind" and value != child:
         values.clear()
         values["kind"] = value
     else:
         if isinstance(child, Config) and not isinstance(value, dict):
             raise ConfigError(
-                f"--set {override}: {name!r} is a section; set one of its fields: "
+                f"{source}: {name!r} is a section; set one of its fields: "
                 f"{', '.join(f'{name}.{field}' for field in type(child).model_fields)}"
             )
         values[name] = value

@@ -1,6 +1,6 @@
 """A recipe: everything that decides what is trained, and on what."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
@@ -24,6 +24,37 @@ from trainer.systems import SYSTEMS, AdversarialConfig, SystemConfig
 from trainer.training_config import TrainingConfig
 
 
+class SearchOrigin(Config):
+    """The search that found a recipe's settings, see `trainer.search`."""
+
+    folder: str
+    """Name of its folder."""
+
+    trial: int = Field(ge=0)
+    """Number of the trial; 0 is the recipe as it ships."""
+
+    trials: int = Field(ge=1)
+    """Trials it was chosen from."""
+
+    parameters: dict[str, Any]
+    """The searched fields and their values."""
+
+    objective: str
+    """What was compared on held-out images."""
+
+    value: float
+    """Of the objective in the search."""
+
+    default: float | None
+    """Of the objective with the recipe as it ships; null: that trial failed."""
+
+    confirmed: float | None
+    """Mean of the objective over fresh seeds; null: not measured."""
+
+    confirmed_default: float | None
+    """The same for the recipe as it ships."""
+
+
 class PackageConfig(Config):
     """What the package's manifest says beyond what is measured."""
 
@@ -32,6 +63,9 @@ class PackageConfig(Config):
 
     intended_use: str = "unspecified"
     """What the images are meant for."""
+
+    search: SearchOrigin | None = None
+    """Where the settings come from, filled in by `latentd search`."""
 
 
 class Recipe(Config):

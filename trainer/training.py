@@ -95,7 +95,7 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
         TrainerError: anything the user can mend, in one sentence.
     """
     recipe = resolve(request.recipe, request.overrides)
-    _check_name(request.package_name)
+    check_name(request.package_name)
     run, store = RunFolder(request.run), DirectoryStore(request.store)
     if not leads():
         finished = _published(run, store, request.package_name)
@@ -166,8 +166,12 @@ def _describe_data(name: str, recipe: Recipe, data: DataSplit, fabric: Fabric) -
     )
 
 
-def _check_name(name: str) -> None:
-    """Refuse before training what the manifest would refuse after it."""
+def check_name(name: str) -> None:
+    """Refuse before training what the manifest would refuse after it.
+
+    Raises:
+        ConfigError: not the name of a package.
+    """
     try:
         TypeAdapter(ModelName).validate_python(name)
     except ValidationError as error:
