@@ -147,7 +147,14 @@ def _filters(dataset: Mapping[str, Any]) -> list[str]:
 
 
 def _evaluation(dataset: Mapping[str, Any]) -> list[str]:
-    evaluation = dataset["package"]["evaluation"]
+    """Only of the precision that drew the set; `dataset.json` has all."""
+    precision = dataset["package"]["precision"]
+    prefix = "" if precision == "fp32" else f"{precision}."
+    evaluation = {
+        name.removeprefix(prefix): entry
+        for name, entry in dataset["package"]["evaluation"].items()
+        if (name.partition(".")[0] if "." in name else "fp32") == precision
+    }
     if not evaluation:
         return ["The package carries none."]
     rows = [

@@ -66,8 +66,9 @@ class Drawer:
     """Draws the rows of parts. Chunks begin at the part's start, whoever draws it: a network's result may depend on
     its batch in the last bit."""
 
-    def __init__(self, generator: Generator, plan: Plan, filters: Sequence[Filter]) -> None:
-        self._generator, self._plan, self._filters = generator, plan, filters
+    def __init__(self, generator: Generator, plan: Plan, filters: Sequence[Filter] = (), attempts: int = 1) -> None:
+        """`attempts` is the number of candidates that a row may have."""
+        self._generator, self._plan, self._filters, self._attempts = generator, plan, filters, attempts
         self._rows = chunk_rows(generator.manifest.output)
 
     def draw(self, part: Part, tally: Tally) -> Iterator[Chunk]:
@@ -87,7 +88,7 @@ class Drawer:
         if not self._filters:
             return Chunk(seeds, labels, images)
         open_rows = np.arange(len(rows))[~self._keep(images, labels, tally)]
-        for attempt in range(1, plan.attempts):
+        for attempt in range(1, self._attempts):
             if not len(open_rows):
                 break
             tally.attempts = max(tally.attempts, attempt + 1)
@@ -119,6 +120,6 @@ class Drawer:
         of_class = "" if labels is None else f" of class {names[labels[0]]!r}"
         so_far = ", ".join(f"{name} {count}" for name, count in tally.dropped.items())
         return SynthesisError(
-            f"row {rows[0]}{of_class}: all {self._plan.attempts} candidates were dropped "
+            f"row {rows[0]}{of_class}: all {self._attempts} candidates were dropped "
             f"(in this part so far: {so_far}); loosen the filter, leave the class out, or raise --max-attempts"
         )

@@ -79,23 +79,24 @@ class Plan(BaseModel):
     part_rows: int = Field(ge=1)
     """Rows of a shard, or of what is written before the journal is."""
 
-    attempts: int = Field(ge=1)
-    """Candidates a row may have; 1 without filters."""
-
     filters: tuple[dict[str, Any], ...] = ()
     """What each filter is and compares with."""
 
-    def check_seeds(self) -> None:
+    def check_seeds(self, attempts: int) -> None:
         """Refuse a plan that may need seeds beyond the largest.
+
+        Args:
+            attempts: candidates that each row may have. They do not decide the bytes of a set, only whether one that
+                takes more of them is refused.
 
         Raises:
             SynthesisError: saying which seed is the last to begin with.
         """
-        candidates = self.rows * self.attempts
+        candidates = self.rows * attempts
         if self.seed + candidates - 1 > MAX_SEED:
             raise SynthesisError(
                 f"--seed: got {self.seed}; allowed: at most {MAX_SEED + 1 - candidates} for {self.rows} rows of up to "
-                f"{self.attempts} candidates each"
+                f"{attempts} candidates each"
             )
 
     def parts(self) -> Iterator[Part]:
@@ -126,6 +127,11 @@ def default_part_rows(output: Output) -> int:
 
 def difference(old: Plan, new: Plan) -> str:
     """The first fields in which two plans differ, as ``seed was 0 and is 1``; empty where they do not."""
+
+    def entry(name: str) -> str:
+        if name == "filters":
+            return "filters, their data or thresholds have changed"
+        return f"{name} was {before[name]} and is {after[name]}"
+
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
-    changed = [f"{name} was {before[name]} and is {after[name]}" for name in before if before[name] != after[name]]
-    return ", ".join(changed[:3])
+    return ", ".join([entry(name) for name in before if before[name] != after[name]][:3])

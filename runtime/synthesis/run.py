@@ -29,7 +29,7 @@ class SynthesisOptions:
         count: rows, for packages that have none.
         classes: names or indices; None: all of them.
         shard_rows: rows of a shard, for formats that have shards.
-        max_attempts: candidates that a row may have where there are filters.
+        max_attempts: see `synthesize`.
     """
 
     format: Format
@@ -94,10 +94,9 @@ def make_plan(package: Package, options: SynthesisOptions, filters: Sequence[Fil
         seed=options.seed,
         truncation=options.truncation,
         part_rows=options.shard_rows or default_part_rows(manifest.output),
-        attempts=options.max_attempts if filters else 1,
         filters=tuple({"name": judge.name, **judge.describe()} for judge in filters),
     )
-    plan.check_seeds()
+    plan.check_seeds(options.max_attempts if filters else 1)
     return plan
 
 
@@ -107,6 +106,7 @@ def synthesize(
     place: Workplace,
     *,
     filters: Sequence[Filter] = (),
+    max_attempts: int = 100,
     workers: int | None = None,
     begin: Callable[[int], Callable[[int], object]] = lambda _resumed: lambda _rows: None,
 ) -> Outcome:
@@ -114,6 +114,7 @@ def synthesize(
 
     Args:
         filters: those of the plan.
+        max_attempts: candidates that a row may have before the filters are taken for too strict.
         workers: processes; None: `default_workers`. The result does not depend on it.
         begin: called with the rows that are there; what it returns, with the rows done since the last call.
 
@@ -132,7 +133,7 @@ def synthesize(
     missing = [part for index, part in parts.items() if index not in records]
     progress = begin(resumed)
     if missing:
-        job = Job(package, target, tuple(filters))
+        job = Job(package, target, tuple(filters), max_attempts)
         for record in do_parts(job, missing, workers or default_workers(plan.provider), progress):
             place.note(record)
             records[record.part] = record

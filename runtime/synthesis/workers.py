@@ -30,11 +30,16 @@ _SPAWN = mp.get_context("spawn")
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to do any part."""
+    """What a worker needs to do any part.
+
+    Attributes:
+        attempts: candidates that a row may have.
+    """
 
     package: Package
     target: Target
     filters: tuple[Filter, ...]
+    attempts: int
 
 
 class Counter(Protocol):
@@ -68,7 +73,7 @@ class _Worker:
     def __init__(self, job: Job, progress: Callable[[int], object]) -> None:
         plan = job.target.plan
         generator = Generator(job.package, plan.precision, providers=[plan.provider])
-        self._drawer = Drawer(generator, plan, job.filters)
+        self._drawer = Drawer(generator, plan, job.filters, job.attempts)
         self._writer = WRITERS[plan.format](job.target)
         self._progress = progress
 

@@ -155,7 +155,15 @@ def synthesize(  # noqa: PLR0917 - click passes one argument per option
             if reject_unrecognised is not None:
                 filters.append(_recognition(found, place, reject_unrecognised, min_confidence))
             plan = make_plan(found, options, filters)
-            outcome = run(found, plan, place, filters=filters, workers=workers, begin=_bar(plan.rows, bars))
+            outcome = run(
+                found,
+                plan,
+                place,
+                filters=filters,
+                max_attempts=max_attempts,
+                workers=workers,
+                begin=_bar(plan.rows, bars),
+            )
     except (SynthesisError, PackageError, TrainerError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:  # a folder that may not be written, a full disk
@@ -174,8 +182,13 @@ def _duplicates(package: "Package", place: "Workplace", data: str, quantile: flo
     from trainer.synthesis.duplicates import QUANTILE, calibrated_filter
     from trainer.synthesis.real_images import open_real_images
 
-    split = open_real_images(data, package.manifest, place.scratch / "images")
-    return calibrated_filter(split, Path(data).name, QUANTILE if quantile is None else quantile, place.scratch)
+    manifest = package.manifest
+    split = open_real_images(data, manifest, place.scratch / "images")
+    trained_on = manifest.provenance.data
+    if split.fingerprint() != trained_on.fingerprint:
+        click.echo(f"note: {data} is not the very set of {manifest.reference}, {trained_on.source}", err=True)
+    chosen = QUANTILE if quantile is None else quantile
+    return calibrated_filter(split, Path(data).name, chosen, place.scratch, trained_on.fingerprint)
 
 
 def _recognition(package: "Package", place: "Workplace", data: str, confidence: float | None) -> "Filter":

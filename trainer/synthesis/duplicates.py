@@ -70,12 +70,13 @@ class DuplicateFilter:
         return {name: self.__dict__[name] for name in ("references", "threshold", "details")}
 
 
-def calibrated_filter(data: DataSplit, source: str, quantile: float, folder: Path) -> DuplicateFilter:
+def calibrated_filter(data: DataSplit, source: str, quantile: float, folder: Path, trained_on: str) -> DuplicateFilter:
     """The filter of `data`'s training images, which are kept in `folder`; its held-out ones set the threshold.
 
     Args:
         source: what the data are called, for the plan.
         quantile: share of real new images that it would drop, 0 … 1.
+        trained_on: fingerprint of the package's training images.
     """
     fingerprint = data.fingerprint()
     references = folder / f"training-{fingerprint[:16]}.npy"
@@ -88,6 +89,7 @@ def calibrated_filter(data: DataSplit, source: str, quantile: float, folder: Pat
     details = {
         "data": source,
         "fingerprint": fingerprint,
+        "is_training_set": fingerprint == trained_on,
         "images": len(data.train),
         "quantile": quantile,
         "held_out_images": len(new),
