@@ -42,6 +42,18 @@ class Job:
     attempts: int
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """How a worker ended; exceptions themselves do not all survive the way.
+
+    Attributes:
+        foreseen: whether `text` is for the user, and not a trace.
+    """
+
+    text: str
+    foreseen: bool
+
+
 class Counter(Protocol):
     """Rows done so far, in shared memory."""
 
@@ -56,8 +68,8 @@ def do_parts(job: Job, parts: Sequence[Part], workers: int, progress: Callable[[
         progress: called with the rows done since the last call.
 
     Raises:
-        SynthesisError: a row that no candidate fills, or a worker that was killed.
-        PackageError: the package does not verify.
+        SynthesisError: a row that no candidate fills, a worker that was killed, or whatever else one met.
+        PackageError: the package does not verify, found in this process.
     """
     if workers == 1 or len(parts) == 1:
         worker = _Worker(job, progress)
@@ -135,8 +147,8 @@ class _Crew:
                 f"a worker ended with exit code {process.exitcode} (-9: killed, often for want of memory; "
                 "fewer --workers take less); the same command goes on"
             ) from None
-        if isinstance(answer, Exception):
-            raise answer
+        if isinstance(answer, _Failure):
+            raise (SynthesisError if answer.foreseen else RuntimeError)(answer.text)
         assert isinstance(answer, PartRecord)
         return answer
 
@@ -164,9 +176,9 @@ def _serve(job: Job, connection: Connection, rows: Counter) -> None:
     except (EOFError, BrokenPipeError):
         return
     except (SynthesisError, PackageError, OSError) as error:
-        connection.send(error)
+        connection.send(_Failure(str(error), foreseen=True))
     except Exception as error:  # noqa: BLE001 - it has to reach the parent, which stops
-        connection.send(RuntimeError(f"a worker failed: {error}\n{traceback.format_exc()}"))
+        connection.send(_Failure(f"a worker failed: {error}\n{traceback.format_exc()}", foreseen=False))
 
 
 def _end_with_parent() -> None:
