@@ -37,7 +37,7 @@ def here(code: str, server: ServerProcess) -> str:
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
     assert len(PYTHON) == 4
-    assert len(SHELL) == 3
+    assert len(SHELL) == 4
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -75,4 +75,5 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{quick}\n{done.stdout}\n{done.stderr}"
     assert Image.open(tmp_path / "threes.png").size == (32, 24)
     assert Image.open(tmp_path / "digits.png").size[0] > 600
+    assert (tmp_path / "data" / "mine" / "train-000000.tar").is_file()
     assert (tmp_path / "models" / "mine" / "1" / "generator.int8.onnx").is_file()

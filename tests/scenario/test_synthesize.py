@@ -44,7 +44,7 @@ def finish(store: Path, out: Path, *options: str) -> int:
 def kill_once(store: Path, out: Path, *options: str, parts: int) -> None:
     """Begin, and end the command by SIGKILL once so many parts are journaled; its workers end with it."""
     process, journal = begin(store, out, *options), out / ".synthesis" / "journal.jsonl"
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 1800
     while not journal.exists() or journal.read_bytes().count(b'"part"') < parts:
         assert process.poll() is None and time.monotonic() < deadline, (out.parent / f"{out.name}.log").read_text()
         time.sleep(0.005)
