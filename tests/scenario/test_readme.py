@@ -75,5 +75,6 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{quick}\n{done.stdout}\n{done.stderr}"
     assert Image.open(tmp_path / "threes.png").size == (32, 24)
     assert Image.open(tmp_path / "digits.png").size[0] > 600
+    assert (tmp_path / "data" / "mine" / "train-000000.tar").is_file()
     assert (tmp_path / "models" / "mine" / "1" / "generator.int8.onnx").is_file()
     assert "features: pixels" in (tmp_path / "models" / "mine" / "1" / "report.html").read_text()

@@ -66,13 +66,15 @@ def open_data(config: DataConfig, cache: Path | None = None) -> DataSplit:
     Raises:
         DataError: in one sentence, with the path and what is allowed.
     """
-    split = _open_stills(config, cache)
+    split = _open_files(config, cache)
+    if split.train.spec.frames > 1 and (config.moving is not None or config.stacked is not None):
+        raise DataError(f"{split.source}: holds sequences; data.moving and data.stacked compose from single images")
     if config.moving is not None:
         return moving_digits(split, config.moving)
     return split if config.stacked is None else stacked_digits(split, config.stacked)
 
 
-def _open_stills(config: DataConfig, folder: Path | None) -> DataSplit:
+def _open_files(config: DataConfig, folder: Path | None) -> DataSplit:
     if config.path is None:
         return _resized(stratified_split(NAME, read_digits(), config.held_out, config.split_seed), config.size)
     path, limit = Path(config.path), int(config.memory_gib * 2**30)
@@ -114,8 +116,12 @@ def _resized(split: DataSplit, size: int | None) -> DataSplit:
 
 def _resize(images: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
     """`images`, uint8 ``[n, H, W, C]``, with both sides `size` pixels long."""
-    if size is None or images.shape[1:3] == (size, size):
+    if size is None or images.shape[-3:-1] == (size, size):
         return images
+    if images.ndim == 5:
+        raise DataError(
+            f"sequences of {images.shape[3]}×{images.shape[2]} pixels; data.size resizes single images only"
+        )
     frames = (Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in images)
     resized = np.stack([np.asarray(frame.resize((size, size), Image.Resampling.LANCZOS)) for frame in frames])
     return resized.reshape(len(images), size, size, -1)

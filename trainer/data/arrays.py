@@ -19,7 +19,8 @@ _BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.err
 
 def read_arrays(path: Path, *, room: Room) -> tuple[LabelledImages, LabelledImages | None]:
     """Images uint8 ``[n, H, W]``, ``[n, H, W, C]`` or ``[n, C, H, W]``; in .npz under `images` (or `x`, `x_train`),
-    labels under `labels` (or `y`, `y_train`), and a test part, if any, under `x_test` and `y_test`.
+    labels under `labels` (or `y`, `y_train`), what they are called under `class_names`, and a test part, if any, under
+    `x_test` and `y_test`. Sequences are ``[n, T, H, W, C]``.
 
     A .npy file for which `room` is too small is mapped; .npz files, which are compressed, must fit.
 
@@ -43,11 +44,21 @@ def read_arrays(path: Path, *, room: Room) -> tuple[LabelledImages, LabelledImag
     values = _labels(path, labels, len(train))
     if test is None:
         (indices,), names = index_labels(values)
-        return LabelledImages(train, indices, names), None
+        return LabelledImages(train, indices, _named(names, arrays.get("class_names"))), None
     if test_labels is None:
         raise DataError(f"{path}: its test images have no labels ({', '.join(_TEST_LABELS)})")
     (indices, test_indices), names = index_labels(values, _labels(path, test_labels, len(test)))
+    names = _named(names, arrays.get("class_names"))
     return LabelledImages(train, indices, names), LabelledImages(test, test_indices, names)
+
+
+def _named(labels: tuple[str, ...], names: NDArray[np.generic] | None) -> tuple[str, ...]:
+    """What `labels` are called in the array `names`, in which numbers stand for places."""
+    if names is None or names.dtype.kind != "U" or names.ndim != 1:
+        return labels
+    if not all(label.isdecimal() and int(label) < len(names) for label in labels):
+        return labels
+    return tuple(str(names[int(label)]) for label in labels)
 
 
 def _load(path: Path, room: Room) -> dict[str, NDArray[np.generic]]:
@@ -71,8 +82,10 @@ def _images(path: Path, array: NDArray[np.generic]) -> NDArray[np.uint8]:
         array = array[..., None]
     elif array.ndim == 4 and array.shape[-1] not in (1, 3) and array.shape[1] in (1, 3):
         array = array.transpose(0, 2, 3, 1)
-    if array.ndim != 4 or array.shape[-1] not in (1, 3) or 0 in array.shape:
-        raise DataError(f"{path}: images of shape {array.shape}; [n, H, W], [n, H, W, 1] or [n, H, W, 3] is needed")
+    if array.ndim not in (4, 5) or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise DataError(
+            f"{path}: images of shape {array.shape}; [n, H, W], [n, H, W, C] or [n, T, H, W, C] with C 1 or 3 is needed"
+        )
     return array if isinstance(array, np.memmap) else np.ascontiguousarray(array, dtype=np.uint8)
 
 

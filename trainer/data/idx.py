@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.images import DataSplit, LabelledImages
+from trainer.data.class_list import read_class_list
+from trainer.data.images import LabelledImages
 from trainer.errors import DataError
 
 _PARTS = {
@@ -21,6 +22,7 @@ _PARTS = {
     "test images": "t10k-images-idx3-ubyte",
     "test labels": "t10k-labels-idx1-ubyte",
 }
+_TRAINING = {part: stem for part, stem in _PARTS.items() if part.startswith("training")}
 
 
 def is_idx_folder(folder: Path) -> bool:
@@ -28,20 +30,24 @@ def is_idx_folder(folder: Path) -> bool:
     return any(_find(folder, stem) for stem in _PARTS.values())
 
 
-def read_idx_folder(folder: Path) -> DataSplit:
-    """The set in `folder`; its own test part is the held-out part.
+def read_idx_folder(folder: Path) -> tuple[LabelledImages, LabelledImages | None]:
+    """The training part in `folder`, and the test part, None where both its files are absent.
+
+    Classes are called by their numbers, or as `labels.txt` calls them.
 
     Raises:
-        DataError: one of the four files is missing or damaged, or images and labels differ in number.
+        DataError: one of the files is missing or damaged, or images and labels differ in number.
     """
+    parts = _PARTS if _find(folder, _PARTS["test images"]) or _find(folder, _PARTS["test labels"]) else _TRAINING
     arrays: dict[str, NDArray[np.uint8]] = {}
-    for part, stem in _PARTS.items():
+    for part, stem in parts.items():
         path = _find(folder, stem)
         if path is None:
             raise DataError(f"{folder}: the {part} are missing: {stem} or {stem}.gz is needed beside the others")
         arrays[part] = read_idx(path, dimensions=3 if "images" in part else 1)
-    classes = np.union1d(arrays["training labels"], arrays["test labels"])  # some sets count from 1
-    return DataSplit(str(folder), _join(folder, arrays, "training", classes), _join(folder, arrays, "test", classes))
+    classes = np.unique(np.concatenate([arrays[part] for part in parts if "labels" in part]))  # some count from 1
+    train = _join(folder, arrays, "training", classes)
+    return train, _join(folder, arrays, "test", classes) if "test images" in parts else None
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
@@ -80,4 +86,6 @@ def _join(folder: Path, arrays: dict[str, NDArray[np.uint8]], part: str, classes
     if len(images) != len(labels):
         raise DataError(f"{folder}: {len(images)} {part} images but {len(labels)} {part} labels")
     indices = np.searchsorted(classes, labels).astype(np.int64)
-    return LabelledImages(images[..., None], indices, tuple(str(label) for label in classes))
+    names = read_class_list(folder)
+    known = bool(names) and int(classes.max()) < len(names)
+    return LabelledImages(images[..., None], indices, tuple(names[label] if known else str(label) for label in classes))

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from trainer.data.archives import is_archive
 from trainer.data.arrays import read_arrays
+from trainer.data.class_list import read_class_list
 from trainer.data.decoding import Unjoined, index_labels
 from trainer.data.folder import read_folder
 from trainer.data.idx import is_idx_folder, read_idx_folder
@@ -16,8 +17,8 @@ from trainer.data.web_dataset import is_shard, read_shards
 from trainer.errors import DataError
 
 TAKES = (
-    "--data takes a folder with IDX files, images, Parquet files or WebDataset shards, or a .zip, .tar, .npz, .npy "
-    "or .parquet file"
+    "--data takes a folder with IDX files, images, an .npz file, Parquet files or WebDataset shards, or a .zip, .tar, "
+    ".npz, .npy or .parquet file"
 )
 Parts = tuple[LabelledImages, LabelledImages | None]
 """Training images, and the set's own test part where it has one."""
@@ -57,8 +58,10 @@ def read_source(path: Path, *, size: int | None, room: Room) -> Parts:
 
 def _read_folder(path: Path, size: int | None, room: Room) -> Parts:
     if is_idx_folder(path):
-        split = read_idx_folder(path)
-        return split.train, split.held_out
+        return read_idx_folder(path)
+    files = sorted(path.glob("*.npz"))
+    if len(files) == 1 and not any(entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()):
+        return read_arrays(files[0], room=room)
     if files := sorted(path.glob("*.parquet")):
         return _read_files(read_parquet, path, files, size, room)
     if files := sorted(file for pattern in ("*.tar", "*.tar.gz", "*.tgz") for file in path.glob(pattern)):
@@ -76,6 +79,7 @@ def _read_files(read: Reader, path: Path, files: list[Path], size: int | None, r
     if not labels:
         return train, test
     (indices, test_indices), classes = index_labels(labels, test_labels)
+    names = names or read_class_list(path)
     if names and all(isinstance(label, int) and 0 <= label < len(names) for label in (*labels, *test_labels)):
         classes = tuple(names[int(label)] for label in classes)
     held_out = None if test is None else LabelledImages(test.images, test_indices, classes)

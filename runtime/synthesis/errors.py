@@ -1,0 +1,5 @@
+"""What a user can mend about a synthesis."""
+
+
+class SynthesisError(ValueError):
+    """Options, a folder, or filters that do not go together; the message names the value and what is allowed."""
