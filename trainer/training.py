@@ -19,6 +19,7 @@ from trainer.dry_run import dry_run
 from trainer.errors import ConfigError, RunError
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
+from trainer.parent import begin_from
 from trainer.ranks import group_left_at_the_end, leads
 from trainer.recipe import Recipe, load_recipe
 from trainer.reports import evaluation_table
@@ -112,8 +113,11 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
     system = recipe.system.build(recipe, data.train.spec, fabric)
+    parent = None if recipe.start_from is None else begin_from(system, Path(recipe.start_from))
     loop = Loop(recipe, data, system, run, fabric)
     say(_describe_data(request.recipe, recipe, data, fabric))
+    if parent is not None:
+        say(f"weights of {parent.reference}")
     if loop.position["images"]:
         say(f"resuming {run.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
@@ -135,7 +139,7 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
         say(f"the best state is that of {position['images']:,} images")
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
     encoder = system.averaged_encoder().cpu() if isinstance(system, EncodingSystem) else None
-    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder)
+    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, parent)
     package = publish(trained, store, request.package_name, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
     say(evaluation_table(package.manifest.evaluation))

@@ -25,6 +25,8 @@ def training_key(recipe: str, settings: Sequence[str], data_fingerprint: str) ->
     """SHA-256 in hex of everything that decides how a training goes: the resolved recipe and the images."""
     config = resolve(recipe, tuple(settings)).model_dump(mode="json")
     config["data"]["path"] = None  # the fingerprint says which images
+    if config["start_from"] is None:  # keys of before there was the field stay good
+        del config["start_from"]
     return key_of({field: value for field, value in config.items() if field not in _ONLY_WORDS}, data_fingerprint)
 
 
