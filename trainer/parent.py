@@ -34,5 +34,7 @@ def begin_from(system: System, path: Path) -> Manifest:
         system.load_state_dict(own | weights)
     except RuntimeError as error:  # torch names every tensor that differs
         reason = [line.strip() for line in str(error).splitlines()][:2]
-        raise ConfigError(f"start_from: {path}: its networks are not those of this recipe: {' '.join(reason)}") from error
+        raise ConfigError(
+            f"start_from: {path}: its networks are not those of this recipe: {' '.join(reason)}"
+        ) from error
     return package.manifest

@@ -66,6 +66,12 @@ def varied(images: LabelledImages, copies: int, seed: int) -> LabelledImages:
     return LabelledImages(np.concatenate(parts), images.labels[rows], images.class_names)
 
 
+def joined(left: LabelledImages, right: LabelledImages) -> LabelledImages:
+    """Both, of the same classes and size."""
+    images, labels = np.concatenate([left.images, right.images]), np.concatenate([left.labels, right.labels])
+    return LabelledImages(images, labels, left.class_names)
+
+
 def other_digits(like: LabelledImages) -> LabelledImages | None:
     """scikit-learn's digits at the size and place of MNIST's; None where `like` does not hold grey digits 0 … 9."""
     digits = read_digits()
