@@ -77,6 +77,7 @@ class Trained:
         checkpoint: the run's checkpoint file.
         history: lines of the run's `metrics.jsonl`.
         encoder: eval mode, on the CPU; None for systems that make images only.
+        parent: the package whose weights training began with; None: it began with random ones.
     """
 
     recipe_name: str
@@ -87,6 +88,7 @@ class Trained:
     checkpoint: Path
     encoder: Encoder | None = None
     history: History = field(default_factory=list)
+    parent: Manifest | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -279,6 +281,7 @@ def _described(trained: Trained, staged: _Staged, name: str, version: int, creat
             trained_images=trained.position["images"],
             training_seconds=round(trained.position["seconds"], 3),
             code_version=__version__,
+            parent=trained.parent and trained.parent.reference,
         ),
         evaluation=staged.evaluation,
         requirements=judge_gates(recipe.evaluation.require, staged.evaluation),
@@ -293,9 +296,10 @@ def _describe_encoder(staged: _Staged) -> EncoderFile | None:
 
 
 def _without_places(config: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the folder of the images by its name alone: manifests are shown to clients."""
-    path = config["data"]["path"]
-    return config | {"data": config["data"] | {"path": path and Path(path).name}}
+    """`config` with the images and the parent by their names alone: manifests are shown to clients."""
+    images, parent = config["data"]["path"], config["start_from"]
+    names = {"start_from": parent and "/".join(Path(parent).parts[-2:])}
+    return config | names | {"data": config["data"] | {"path": images and Path(images).name}}
 
 
 def _check_as_served(package: Package) -> None:

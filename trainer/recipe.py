@@ -83,6 +83,10 @@ class Recipe(Config):
     system: Annotated[SerializeAsAny[SystemConfig], BeforeValidator(SYSTEMS.parse)] = AdversarialConfig()
     """How the networks play together."""
 
+    start_from: str | None = None
+    """Folder of a package, ``STORE/NAME/VERSION``, whose weights a new run begins with in place of random ones; the
+    networks must be the same. Optimizers begin anew. Null: random weights."""
+
     conditional: bool = True
     """Whether the networks are told the class of an image, where there are classes. If not, the package has none,
     and labels serve evaluation alone."""

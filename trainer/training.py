@@ -20,6 +20,7 @@ from trainer.errors import ConfigError, RunError
 from trainer.evaluation.gates import MISSED_REQUIREMENTS, misses
 from trainer.loop import Loop
 from trainer.packaging import Trained, publish
+from trainer.parent import begin_from
 from trainer.ranks import group_left_at_the_end, leads
 from trainer.recipe import Recipe, load_recipe
 from trainer.report.evidence import REPORT_FILE
@@ -115,8 +116,11 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
     system = recipe.system.build(recipe, data.train.spec, fabric)
+    parent = None if recipe.start_from is None else begin_from(system, Path(recipe.start_from))
     loop = Loop(recipe, data, system, run, fabric)
     say(_describe_data(request.recipe, recipe, data, fabric))
+    if parent is not None:
+        say(f"weights of {parent.reference}")
     if loop.position["images"]:
         say(f"resuming {run.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
@@ -138,7 +142,8 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
         say(f"the best state is that of {position['images']:,} images")
     generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
     encoder = system.averaged_encoder().cpu() if isinstance(system, EncodingSystem) else None
-    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, run.read_metrics())
+    history = run.read_metrics()
+    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, history, parent)
     package = publish(trained, store, request.package_name, run.images, say)
     run.write_result({"package": package.manifest.reference, "store": str(store.root)})
     say(evaluation_table({name: found for name, found in package.manifest.evaluation.items() if "." not in name}))

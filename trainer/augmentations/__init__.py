@@ -4,6 +4,7 @@ from trainer.augmentations.base import AugmentationConfig
 from trainer.augmentations.colour import ColourConfig
 from trainer.augmentations.cutout import CutoutConfig
 from trainer.augmentations.translation import TranslationConfig
+from trainer.augmentations.warp import WarpConfig
 from trainer.registry import Registry
 
 __all__ = ["AUGMENTATIONS", "AugmentationConfig"]
@@ -12,3 +13,4 @@ AUGMENTATIONS: Registry[AugmentationConfig] = Registry("augmentation")
 AUGMENTATIONS.register(TranslationConfig)
 AUGMENTATIONS.register(CutoutConfig)
 AUGMENTATIONS.register(ColourConfig)
+AUGMENTATIONS.register(WarpConfig)

@@ -1,7 +1,7 @@
 """Train, measure, and write `trainer/RESULTS.md`: `make results`.
 
 Resumable: what was measured with the same settings on the same images is not trained again, and a run that was
-interrupted goes on where it stopped.
+interrupted goes on where it stopped. `latentd study NAME` does one study, with the options of that study alone.
 """
 
 import os
@@ -10,14 +10,10 @@ from pathlib import Path
 
 import click
 
-from trainer.config import parse
-from trainer.data import DataConfig, open_data
 from trainer.errors import TrainerError
-from trainer.evaluation.judge import trained_judge
-from trainer.results.document import Document
 from trainer.results.order import Order
 from trainer.results.studies import STUDIES
-from trainer.results.yardstick import Yardstick
+from trainer.results.writing import write_results
 
 
 @click.command()
@@ -67,24 +63,6 @@ def main(  # noqa: PLR0917 - click passes one argument per option
         write_results(order, out, studies or tuple(STUDIES))
     except TrainerError as error:
         raise click.ClickException(str(error)) from error
-
-
-def write_results(order: Order, out: Path, studies: tuple[str, ...]) -> None:
-    """Run `studies`, and compose `out` of their sections and those that were kept.
-
-    Raises:
-        TrainerError: what the user can mend, in one sentence.
-    """
-    images = open_data(parse(DataConfig, {"path": str(order.data_path)}, "--data"))
-    judge = trained_judge(images, order.folder)
-    yardstick = Yardstick(images, judge, order.samples)
-    accuracy = judge.accuracy(images.held_out)
-    document = Document(out, order.figures, tuple(STUDIES), order.data_path.name, accuracy)
-    for name in studies:
-        click.echo(f"study {name}")
-        for section in STUDIES[name](order, yardstick):
-            document.keep(name, section)
-    click.echo(f"wrote {out}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def training_key(recipe: str, settings: Sequence[str], data_fingerprint: str) ->
     config["data"]["path"] = None  # the fingerprint says which images
     for field in _NEW_IN_EVALUATION:  # has no part in training, and keys from before it came stay good
         del config["evaluation"][field]
+    if config["start_from"] is None:  # keys of before there was the field stay good
+        del config["start_from"]
     return key_of({field: value for field, value in config.items() if field not in _ONLY_WORDS}, data_fingerprint)
 
 

@@ -2,14 +2,10 @@
 (Naganuma and Iiduka 2023, section 5), with and without GAT's λ · L_conj."""
 
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from trainer.results.kept import key_of, read_kept, write_kept
 from trainer.results.learning_rate_findings import Result
 from trainer.results.learning_rate_runs import OPTIMIZERS, Bench, Outcome, Run, Setting
 from trainer.results.learning_rate_tables import Frame, render
+from trainer.results.workers import bench_of_this_process, worker_pool
 
 WEIGHTS = (0.0, 0.1)
 """λ: without, and as in the recipes."""
@@ -36,7 +33,6 @@ _DECIDES: dict[str, Any] = {
     "ema": {"decay"},
     "training": {"batch_size"},
 }
-_of_this_process: list[Bench] = []
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def section(data: DataSplit, judge: Judge, folder: Path, plan: Plan | None = Non
     plan = plan or Plan()
     workers = workers or len(os.sched_getaffinity(0))
     kept = _Kept(folder / "learning-rates", data.fingerprint())
-    with _pool(workers, Bench(data, judge, plan.samples)) as pool:
+    with worker_pool(workers, Bench(data, judge, plan.samples)) as pool:
         clock = _clock(pool, plan, kept)
         limits = {
             setting: round(plan.steps / relative)
@@ -161,34 +157,9 @@ def _clock(pool: ProcessPoolExecutor, plan: Plan, kept: _Kept) -> Clock:
     return clock
 
 
-@contextmanager
-def _pool(workers: int, bench: Bench) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, since a fork would inherit PyTorch's threads. The end of the block drops what has not begun."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _prepare, (bench,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _prepare(bench: Bench) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _of_this_process.append(bench)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for its next run for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 def _run(run: Run, equal_steps: int, equal_time: int) -> Outcome:
-    return _of_this_process[0].run(run, equal_steps, equal_time)
+    return bench_of_this_process(Bench).run(run, equal_steps, equal_time)
 
 
 def _seconds_per_step(runs: Sequence[Run]) -> list[float]:
-    return _of_this_process[0].seconds_per_step(runs)
+    return bench_of_this_process(Bench).seconds_per_step(runs)

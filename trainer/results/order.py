@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Options of ``python -m trainer.results``.
+    """Options of `latentd study` and of ``python -m trainer.results``.
 
     Attributes:
         data_path: images, as for `latentd train`.
@@ -18,9 +18,11 @@ class Order:
         minutes: training time of each recipe.
         samples: generated images that are compared with real ones.
         recipes: which to train; empty: what the study takes by default.
-        jobs: recipes that train at the same time.
+        jobs: recipes or cells of the study of scarcity that train at the same time.
         seeds: of the study of seeds.
         seed_minutes: its budgets.
+        per_class: real images per class in the study of scarcity.
+        repeats: its seeds, 0 … repeats − 1.
     """
 
     data_path: Path
@@ -34,6 +36,8 @@ class Order:
     jobs: int = 1
     seeds: tuple[int, ...] = (0, 1, 2)
     seed_minutes: tuple[float, ...] = (2.0, 5.0, 10.0)
+    per_class: tuple[int, ...] = (5, 10, 20, 50, 100)
+    repeats: int = 5
 
     def settings(self, minutes: float) -> tuple[str, ...]:
         """Overrides that put a recipe on these images for `minutes`, and publish fp32 alone."""

@@ -39,10 +39,17 @@ def _speed(order: Order, yardstick: Yardstick) -> Iterator[str]:
     return section(order, yardstick)
 
 
+def _scarcity(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.scarcity import section
+
+    return section(order, yardstick)
+
+
 STUDIES: dict[str, Study] = {
     "recipes": _recipes,
     "seeds": _seeds,
     "learning-rates": _learning_rates,
     "modes": _modes,
     "speed": _speed,
+    "scarcity": _scarcity,
 }
