@@ -281,7 +281,7 @@ def _described(trained: Trained, staged: _Staged, name: str, version: int, creat
             trained_images=trained.position["images"],
             training_seconds=round(trained.position["seconds"], 3),
             code_version=__version__,
-            parent=trained.parent and trained.parent.reference,
+            parent=None if trained.parent is None else trained.parent.reference,
         ),
         evaluation=staged.evaluation,
         requirements=judge_gates(recipe.evaluation.require, staged.evaluation),

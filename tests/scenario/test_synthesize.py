@@ -142,8 +142,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a `digits-cgan` of the real size: what it draws does not matter here, how much does."""
     root = tmp_path_factory.mktemp("digits")
     short = ("--set", "budget.images=20000", "--set", "evaluation.samples=200", "--set", "device.threads=1")
-    command = [LATENTD, "train", "digits-cgan", "--run", root / "run", "--store", root / "models", *short]
-    subprocess.run(command, check=True, timeout=1200)
+    where = ("--run", str(root / "run"), "--store", str(root / "models"))
+    subprocess.run([LATENTD, "train", "digits-cgan", *where, *short], check=True, timeout=1200)
     return root / "models"
 
 

@@ -117,14 +117,14 @@ def imbalance(predicted: NDArray[np.int64], shares: Sequence[float]) -> float:
 
 
 def judge_classes(samples: LabelledImages, data: DataSplit, judge: Judge) -> Classes:
-    """`samples` with the labels they were asked for, evenly, or without classes."""
+    """`samples` with the labels they were asked for, whose shares are the real ones then, or without classes."""
     predicted = judge.predict(samples.images)
     if not samples.class_names:
         real = np.bincount(data.train.labels, minlength=data.train.spec.classes) / len(data.train)
         return Classes(imbalance(predicted, real.tolist()), None, None)
-    even = [1 / len(samples.class_names)] * len(samples.class_names)
+    asked = np.bincount(samples.labels, minlength=len(samples.class_names)) / len(samples.labels)
     return Classes(
-        imbalance(predicted, even),
+        imbalance(predicted, asked.tolist()),
         float((predicted == samples.labels).mean()),
         fit_judge(samples).accuracy(data.held_out),
     )

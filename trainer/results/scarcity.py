@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import torch
@@ -109,8 +110,8 @@ class Study:
             tqdm(total=total, unit="part", file=sys.stderr, mininterval=0.2 if sys.stderr.isatty() else 10) as bar,
         ):
             try:
-                for done in as_completed([pool.submit(self._generators.train_parent, seed) for seed in parents]):
-                    done.result()
+                for parent in as_completed([pool.submit(self._generators.train_parent, seed) for seed in parents]):
+                    parent.result()
                     bar.update()
                 for done in as_completed([pool.submit(self._do, cell, todo[cell], workers, bar) for cell in todo]):
                     done.result()
@@ -126,7 +127,7 @@ class Study:
         plot = write_plot(findings, self._order.pictures)
         return render(findings, self._order.data_path.name, f"{self._order.pictures_link}/{plot}")
 
-    def _do(self, cell: Cell, arms: list[Arm], workers: Executor, bar: "tqdm[None]") -> None:
+    def _do(self, cell: Cell, arms: list[Arm], workers: Executor, bar: "tqdm[NoReturn]") -> None:
         """Train the generators of `cell`, then the classifiers of `arms` one by one, and keep each score."""
         packages: dict[GeneratorPlan, Path] = {}
         for plan in self._needed(arms):

@@ -118,7 +118,8 @@ def _best(scores: NDArray[np.float32], labels: NDArray[np.int64], share: float) 
 
 
 def _newness(images: LabelledImages, few: FewImages) -> float:
-    return float(np.median(nearest(images, few.real)) / max(np.median(nearest(few.checked, few.real)), 1e-9))
+    ours, theirs = (float(np.median(nearest(each, few.real))) for each in (images, few.checked))
+    return ours / max(theirs, 1e-9)
 
 
 def nearest(images: LabelledImages, real: LabelledImages) -> NDArray[np.float32]:

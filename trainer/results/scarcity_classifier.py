@@ -46,7 +46,7 @@ class Classifier(nn.Module):
             nn.Linear(second * -(-spec.height // 4) * -(-spec.width // 4), _FEATURES), nn.ReLU(),
             nn.Linear(_FEATURES, spec.classes),
         )  # fmt: skip
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in −1 … 1, float ``[n, C, H, W]``, to logits ``[n, classes]``."""
@@ -78,7 +78,7 @@ def train_classifier(real: LabelledImages, added: Added | None, *, classic: bool
         optimizer = torch.optim.Adam(classifier.parameters(), RATE, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
         extra_rows = min(BATCH - 1, round(BATCH * added.share)) if added else 0
-        sources = [(_Rows(real), BATCH - extra_rows, None)]
+        sources: list[tuple[_Rows, int, Classifier | None]] = [(_Rows(real), BATCH - extra_rows, None)]
         if added and extra_rows:
             sources.append((_Rows(added.images), extra_rows, added.teacher))
         for _ in range(steps):

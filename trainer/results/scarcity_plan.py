@@ -91,7 +91,7 @@ ARMS = (
 
 
 def _both(name: str, **changes: object) -> Arm:
-    return Arm(name=name, classic=True, extra=Extra(**(asdict(_CHOSEN) | changes)))  # type: ignore[arg-type]
+    return Arm(name=name, classic=True, extra=Extra(**(asdict(_CHOSEN) | changes)))
 
 
 CONFIGURATIONS = (

@@ -157,8 +157,9 @@ def render(data: str, yardstick: Yardstick, rows: dict[str, list[Row]]) -> str:
         f"One conditional recipe on {data}, several budgets and seeds, one run after the other on all cores. Fréchet, "
         f"coverage and recall are of {yardstick.samples:,} generated images. Labels, TSTR and balance are of "
         f"{len(yardstick.data.train):,}, as many as there are training images; balance is the largest relative "
-        "difference of a class's share among the judge's answers from the even share that was asked for. Medians carry "
-        "a mark where there is a target (set for MNIST on two cores): ✓ met, ✗ missed.",
+        "difference of a class's share among the judge's answers from the share that was asked for, which is that of "
+        "the training images. Medians carry a mark where there is a target (set for MNIST on two cores): ✓ met, "
+        "✗ missed.",
     ]
     for recipe, found in rows.items():
         if found:

@@ -61,11 +61,13 @@ class Yardstick:
     def measure(self, package: Package) -> Measured:
         """Images of `package` against real ones, and their classes.
 
-        A generator with classes draws as many images as there are training images, for the student.
+        A generator with classes draws as many images of each as there are training images: a student learns from as
+        many, and a distance to the training images has no part that is the difference of the shares of classes.
         """
         classes = tuple(package.manifest.classes)
-        n = max(self.samples, len(self.data.train) if classes else 0)
-        labels = np.arange(n, dtype=np.int64) % max(1, len(classes))
+        labels = np.zeros(self.samples, np.int64)
+        if classes:
+            labels = np.random.default_rng(0).permutation(self.data.train.labels).astype(np.int64)
         with self._lock:
             images = draw(Generator(package, "fp32"), labels)
             found = judge_classes(LabelledImages(images, labels, classes), self.data, self.judge)

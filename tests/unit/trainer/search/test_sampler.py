@@ -3,11 +3,11 @@
 import math
 
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 
 from trainer.search.sampler import SeededTpe
 
-FIELDS = {"a": FloatDistribution(0, 1), "b": FloatDistribution(1e-5, 1, log=True)}
+FIELDS: dict[str, BaseDistribution] = {"a": FloatDistribution(0, 1), "b": FloatDistribution(1e-5, 1, log=True)}
 
 
 def tried(seed: int, trials: int, restarts: int = 0) -> list[dict[str, float]]:

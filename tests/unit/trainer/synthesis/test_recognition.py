@@ -74,7 +74,7 @@ def test_scores_may_be_logits_or_probabilities(scores: list[list[float]], expect
 def brightness(path: Path, *, whole: bool, classes: int = 2) -> Path:
     """A classifier by brightness: the last class's logit is the sum of 16 levels in 0 … 1, less 8; the others' is 0."""
     taken = TensorProto.UINT8 if whole else TensorProto.FLOAT
-    shape = ["n", 4, 4, 1] if whole else ["n", 1, 4, 4]
+    shape: list[str | int | None] = ["n", 4, 4, 1] if whole else ["n", 1, 4, 4]
     weights = np.zeros((16, classes), np.float32)
     weights[:, -1] = 1.0 / (255 if whole else 1)
     nodes = [
