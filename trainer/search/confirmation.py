@@ -41,8 +41,7 @@ class Confirmation:
         if min(len(self.default), len(self.best)) < 2:
             return True
         error = sum(stdev(values) ** 2 / len(values) for values in (self.default, self.best)) ** 0.5
-        difference: float = abs(mean(self.best) - mean(self.default))
-        return difference < 2 * error
+        return bool(abs(mean(self.best) - mean(self.default)) < 2 * error)
 
 
 @dataclass(frozen=True)
