@@ -22,7 +22,7 @@ def _seeds(order: Order, yardstick: Yardstick) -> Iterator[str]:
 
 
 def _learning_rates(order: Order, yardstick: Yardstick) -> Iterator[str]:
-    from trainer.results.learning_rates import section
+    from trainer.results.learning_rates.study import section
 
     yield section(yardstick.data, yardstick.judge, order.figures)
 
@@ -40,7 +40,7 @@ def _speed(order: Order, yardstick: Yardstick) -> Iterator[str]:
 
 
 def _scarcity(order: Order, yardstick: Yardstick) -> Iterator[str]:
-    from trainer.results.scarcity import section
+    from trainer.results.scarcity.study import section
 
     return section(order, yardstick)
 

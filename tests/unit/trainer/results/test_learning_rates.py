@@ -7,10 +7,10 @@ import pytest
 
 from trainer.data import DataConfig, DataSplit, open_data
 from trainer.evaluation.judge import Judge, JudgeNetwork
-from trainer.results.learning_rate_findings import Result
-from trainer.results.learning_rate_runs import OPTIMIZERS, Bench, Outcome, Run, Setting
-from trainer.results.learning_rate_tables import Frame, render
-from trainer.results.learning_rates import Plan, section
+from trainer.results.learning_rates.findings import Result
+from trainer.results.learning_rates.runs import OPTIMIZERS, Bench, Outcome, Run, Setting
+from trainer.results.learning_rates.study import Plan, section
+from trainer.results.learning_rates.tables import Frame, render
 
 TINY = Plan(steps=24, samples=100, rates=1, optimizers=("Adam", "FR"))
 

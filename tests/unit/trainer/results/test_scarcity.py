@@ -17,13 +17,13 @@ from tests.kit.tiny_package import publish_tiny
 from tests.unit.trainer.runs import TINY
 from trainer.data import DataConfig, DataSplit, LabelledImages, open_data
 from trainer.errors import ConfigError, DataError
-from trainer.results import scarcity
 from trainer.results.order import Order
-from trainer.results.scarcity_arms import Bench, Score, nearest
-from trainer.results.scarcity_classifier import Added, Classifier, train_classifier
-from trainer.results.scarcity_findings import Findings, paired
-from trainer.results.scarcity_images import draw_few, other_digits, varied
-from trainer.results.scarcity_plan import (
+from trainer.results.scarcity import study
+from trainer.results.scarcity.arms import Bench, Score, nearest
+from trainer.results.scarcity.classifier import Added, Classifier, train_classifier
+from trainer.results.scarcity.findings import Findings, paired
+from trainer.results.scarcity.images import draw_few, other_digits, varied
+from trainer.results.scarcity.plan import (
     ARMS,
     BOTH,
     CLASSIC,
@@ -37,8 +37,8 @@ from trainer.results.scarcity_plan import (
     GeneratorPlan,
     Plan,
 )
-from trainer.results.scarcity_plot import draw
-from trainer.results.scarcity_tables import render
+from trainer.results.scarcity.plot import draw
+from trainer.results.scarcity.tables import render
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def order(folder: Path, **changes: Any) -> Order:
 def test_one_seed_is_refused(tmp_path: Path, digits: DataSplit) -> None:
     yardstick: Any = SimpleNamespace(data=digits)
     with pytest.raises(ConfigError, match="--repeats 1: at least 2"):
-        next(scarcity.section(order(tmp_path, repeats=1, per_class=(2,)), yardstick))
+        next(study.section(order(tmp_path, repeats=1, per_class=(2,)), yardstick))
 
 
 @pytest.fixture
@@ -231,14 +231,14 @@ def test_the_whole_study_is_done_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     yardstick: Any = SimpleNamespace(data=digits)
-    *_, text = scarcity.section(order(tmp_path, jobs=2), yardstick, smallest)
+    *_, text = study.section(order(tmp_path, jobs=2), yardstick, smallest)
     assert "2 of 2 cells to do: 4 generators and 8 classifiers" in capsys.readouterr().out
     assert "| 3 | 2 | " in text
     assert (tmp_path / "pictures" / "scarcity.svg").exists()
     kept = json.loads((tmp_path / "figures" / "scarcity" / "3-0.json").read_text())
     assert len(kept["value"]["scores"]) == 4
 
-    monkeypatch.setattr("trainer.results.scarcity_generators.train_recipe", None)
-    *_, again = scarcity.section(order(tmp_path), yardstick, smallest)
+    monkeypatch.setattr("trainer.results.scarcity.generators.train_recipe", None)
+    *_, again = study.section(order(tmp_path), yardstick, smallest)
     assert again == text
     assert "0 of 2 cells to do" in capsys.readouterr().out

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainer.results.learning_rate_claims import claims
-from trainer.results.learning_rate_findings import BASES, BEST, Findings, Result, name_of
-from trainer.results.learning_rate_runs import RECIPE, Setting
+from trainer.results.learning_rates.claims import claims
+from trainer.results.learning_rates.findings import BASES, BEST, Findings, Result, name_of
+from trainer.results.learning_rates.runs import RECIPE, Setting
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from runtime.generator import Generator
 from runtime.latents import row_seeds
 from runtime.package import open_package
 from trainer.data import DataSplit, LabelledImages
-from trainer.results.scarcity_classifier import (
+from trainer.results.scarcity.classifier import (
     Added,
     Classifier,
     read_classifier,
     train_classifier,
     write_classifier,
 )
-from trainer.results.scarcity_images import FewImages, draw_few, other_digits
-from trainer.results.scarcity_plan import CLASSIC, OTHER_DIGITS, REAL_IMAGES, Arm, Cell, Extra
+from trainer.results.scarcity.images import FewImages, draw_few, other_digits
+from trainer.results.scarcity.plan import CLASSIC, OTHER_DIGITS, REAL_IMAGES, Arm, Cell, Extra
 
 _SAMPLE_SEEDS = 5_000_000
 _CHUNK = 500

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from trainer.data import DataSplit
 from trainer.evaluation.judge import Judge
 from trainer.results.kept import key_of, read_kept, write_kept
-from trainer.results.learning_rate_findings import Result
-from trainer.results.learning_rate_runs import OPTIMIZERS, Bench, Outcome, Run, Setting
-from trainer.results.learning_rate_tables import Frame, render
+from trainer.results.learning_rates.findings import Result
+from trainer.results.learning_rates.runs import OPTIMIZERS, Bench, Outcome, Run, Setting
+from trainer.results.learning_rates.tables import Frame, render
 from trainer.results.workers import bench_of_this_process, worker_pool
 
 WEIGHTS = (0.0, 0.1)

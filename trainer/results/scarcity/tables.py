@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from trainer.results.scarcity_claims import claims
-from trainer.results.scarcity_classifier import BATCH
-from trainer.results.scarcity_findings import Findings, Gain
-from trainer.results.scarcity_plan import BOTH, CLASSIC, REAL, SYNTHETIC, Arm, Extra
+from trainer.results.scarcity.claims import claims
+from trainer.results.scarcity.classifier import BATCH
+from trainer.results.scarcity.findings import Findings, Gain
+from trainer.results.scarcity.plan import BOTH, CLASSIC, REAL, SYNTHETIC, Arm, Extra
 
 _FIRST = (REAL, CLASSIC, SYNTHETIC, BOTH)
 

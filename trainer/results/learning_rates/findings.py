@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median, pstdev, quantiles
 
-from trainer.results.learning_rate_runs import Outcome, Run, Setting
+from trainer.results.learning_rates.runs import Outcome, Run, Setting
 
 BEST = 10
 

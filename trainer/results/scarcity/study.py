@@ -20,15 +20,15 @@ from trainer.errors import ConfigError
 from trainer.results.kept import key_of, read_kept, write_kept
 from trainer.results.order import Order
 from trainer.results.runs import stop_trainings
-from trainer.results.scarcity_arms import Bench, Score
-from trainer.results.scarcity_classifier import BATCH, RATE
-from trainer.results.scarcity_findings import Findings
-from trainer.results.scarcity_generators import Generators
-from trainer.results.scarcity_images import CLASSIC as CLASSIC_AUGMENTATION
-from trainer.results.scarcity_images import draw_few, other_digits
-from trainer.results.scarcity_plan import CLASSIC, Arm, Cell, GeneratorPlan, Plan
-from trainer.results.scarcity_plot import write_plot
-from trainer.results.scarcity_tables import render
+from trainer.results.scarcity.arms import Bench, Score
+from trainer.results.scarcity.classifier import BATCH, RATE
+from trainer.results.scarcity.findings import Findings
+from trainer.results.scarcity.generators import Generators
+from trainer.results.scarcity.images import CLASSIC as CLASSIC_AUGMENTATION
+from trainer.results.scarcity.images import draw_few, other_digits
+from trainer.results.scarcity.plan import CLASSIC, Arm, Cell, GeneratorPlan, Plan
+from trainer.results.scarcity.plot import write_plot
+from trainer.results.scarcity.tables import render
 from trainer.results.workers import bench_of_this_process, worker_pool
 from trainer.results.yardstick import Yardstick
 

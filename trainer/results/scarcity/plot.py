@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import mean
 
 from runtime.atomic import write_atomic
-from trainer.results.scarcity_findings import Findings, Gain
-from trainer.results.scarcity_plan import BOTH, CLASSIC, OTHERS_THEMSELVES, REAL, SYNTHETIC, WITHOUT_TRANSFER
+from trainer.results.scarcity.findings import Findings, Gain
+from trainer.results.scarcity.plan import BOTH, CLASSIC, OTHERS_THEMSELVES, REAL, SYNTHETIC, WITHOUT_TRANSFER
 
 _ERRORS = {REAL: "#8a8f98", CLASSIC: "#1f6feb", SYNTHETIC: "#d29922", BOTH: "#d1242f"}
 _GAINS = {BOTH: "#d1242f", WITHOUT_TRANSFER: "#8250df", OTHERS_THEMSELVES: "#1a7f37"}

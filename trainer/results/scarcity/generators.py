@@ -11,8 +11,8 @@ from trainer.data import DataSplit, LabelledImages
 from trainer.errors import RunError
 from trainer.results.kept import key_of, training_key
 from trainer.results.runs import train_recipe
-from trainer.results.scarcity_images import CLASSIC, draw_few, joined, other_digits, varied
-from trainer.results.scarcity_plan import Cell, GeneratorPlan, Plan
+from trainer.results.scarcity.images import CLASSIC, draw_few, joined, other_digits, varied
+from trainer.results.scarcity.plan import Cell, GeneratorPlan, Plan
 
 _CHECKED = 500
 

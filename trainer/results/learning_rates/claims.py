@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from trainer.results.learning_rate_findings import BASES, Best, Findings, name_of
-from trainer.results.learning_rate_runs import Setting
+from trainer.results.learning_rates.findings import BASES, Best, Findings, name_of
+from trainer.results.learning_rates.runs import Setting
 
 Measure = Callable[[Best], float]
 _NO_RULE = ("Adam", "SGD")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from trainer.results.scarcity_arms import Score
-from trainer.results.scarcity_plan import Arm, Cell, Plan
+from trainer.results.scarcity.arms import Score
+from trainer.results.scarcity.plan import Arm, Cell, Plan
 
 CONFIDENCE = 0.95
 

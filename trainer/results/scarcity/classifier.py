@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from runtime.atomic import write_atomic
 from trainer.data import ImageSpec, LabelledImages
-from trainer.results.scarcity_images import CLASSIC, to_input
+from trainer.results.scarcity.images import CLASSIC, to_input
 
 BATCH, RATE = 64, 2e-3
 _WIDTHS, _FEATURES = (16, 32), 64

@@ -1,7 +1,7 @@
 """The verdict of the study of scarcity, in sentences that follow from its numbers."""
 
-from trainer.results.scarcity_findings import Findings, Gain
-from trainer.results.scarcity_plan import (
+from trainer.results.scarcity.findings import Findings, Gain
+from trainer.results.scarcity.plan import (
     BOTH,
     CLASSIC,
     OTHERS_THEMSELVES,
