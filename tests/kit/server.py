@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,10 @@ import httpx
 LATENTD = Path(sys.executable).parent / "latentd"
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 15.0
+
+_WITH_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 class ServerFailed(AssertionError):
@@ -85,10 +90,13 @@ def running_server(
 
 def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start `latentd ARGS` with its output in `log`, for a test that watches it fail or stop by itself."""
+    command = [str(LATENTD), *args]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script runs the tests in its background; POSIX 2.11
+        command = [sys.executable, "-Sc", _WITH_CTRL_C, *command]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")}
     with log.open("wb") as file:
         return subprocess.Popen(
-            [LATENTD, *args],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from service.metrics import Metrics
 from tests.unit.service.grpc_api.conftest import Running
-from tests.unit.service.parts import value_of
+from tests.unit.service.parts import until, value_of
 
 
 async def refused(running: Running, request: SampleRequest, **metadata: str) -> grpc.aio.AioRpcError:
@@ -66,6 +66,7 @@ async def test_every_refusal_has_its_status_and_the_busy_ones_a_time(
         assert details[0].Unpack(retry)
         assert retry.retry_delay.ToMilliseconds() == 1500
     labels = {"model": "", "version": "", "api": "grpc", "code": code.name}
+    await until(lambda: metrics.registry.get_sample_value("latentd_requests_total", labels) is not None)
     assert value_of(metrics, "latentd_requests_total", **labels) == 1
 
 

@@ -48,10 +48,10 @@ def figures(page: str) -> list[ElementTree.Element]:
 def test_every_trial_that_ended_is_marked_once_in_the_history() -> None:
     (figure,) = figures(history(RESULTS))
     kinds = [each.get("class") for each in figure if each.find("title") is not None]
-    assert kinds == ["complete", "pruned", "chosen", "failed"]
+    assert kinds == ["complete", "pruned", "failed", "chosen"]  # the best lies on top
     titles = [each.findtext("title", "") for each in figure if each.find("title") is not None]
-    assert titles[2].startswith("trial 2: complete, 2\n")
-    assert "killed <by> SIGKILL" in titles[3]
+    assert "killed <by> SIGKILL" in titles[2]
+    assert titles[3].startswith("trial 2: complete, 2\n")
 
 
 def test_better_values_lie_lower_where_less_is_better() -> None:
