@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,15 +38,16 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read_kept(path: Path, key: str, kind: type[T]) -> T | None:
-    """The dataclass that `path` keeps, or None where there is none under this `key`."""
+def read_kept(path: Path, key: str | Callable[[T], str], kind: type[T]) -> T | None:
+    """The dataclass that `path` keeps, or None where there is none under this `key`, which may depend on it."""
     if not path.exists():
         return None
     kept = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return TypeAdapter(kind).validate_python(kept["value"]) if kept["key"] == key else None
+        value: T = TypeAdapter(kind).validate_python(kept["value"])
     except ValidationError:  # of an earlier version, which measured something else
         return None
+    return value if kept["key"] == (key if isinstance(key, str) else key(value)) else None
 
 
 def write_kept(path: Path, key: str, value: "DataclassInstance") -> None:

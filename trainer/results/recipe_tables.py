@@ -13,6 +13,8 @@ class Row:
     """One recipe.
 
     Attributes:
+        minutes: of training at most.
+        at_once: recipes that were trained side by side, each on one core from two on.
         images: training images seen, repeats counted.
         seconds: of training alone.
         wall_seconds: of the whole command, with evaluation and export.
@@ -25,6 +27,8 @@ class Row:
     """
 
     recipe: str
+    minutes: float
+    at_once: int
     images: int
     seconds: float
     wall_seconds: float
@@ -78,10 +82,10 @@ def _stills(frame: Frame, rows: Sequence[Row]) -> list[str]:
         f"TSTR: accuracy on real held-out images of a network that was trained on {frame.training_images:,} generated "
         "ones alone; the judge is the same network trained on real ones.",
         "",
-        "| recipe | images/s | trained | wall | memory | Fréchet | × | precision | recall | density | coverage "
-        "| balance | labels | TSTR | samples |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
-        f"| *real images* | | | | | {_likeness(real.likeness, real.likeness)} | {_classes(real.classes)} | |",
+        "| recipe | minutes | images/s | trained | wall | memory | Fréchet | × | precision | recall | density "
+        "| coverage | balance | labels | TSTR | samples |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        f"| *real images* | | | | | | {_likeness(real.likeness, real.likeness)} | {_classes(real.classes)} | |",
     ]
     for row in rows:
         measured = "— | | | | | | | | "
@@ -100,9 +104,9 @@ def _sequences(frame: Frame, rows: Sequence[Row]) -> list[str]:
         "where they are those of real sequences (`trainer/evaluation/sequences.py`). Labels: single frames recognised "
         "as the class asked for. Reconstruction: squared error of held-out sequences over that of the mean one.",
         "",
-        "| recipe | sequences/s | trained | wall | memory | Fréchet | motion | smoothness | labels | reconstruction "
+        "| recipe | minutes | sequences/s | trained | wall | memory | Fréchet | motion | smoothness | labels | reconstruction "
         "| samples |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
         measured = "— | | | | "
@@ -123,6 +127,7 @@ def _sequences(frame: Frame, rows: Sequence[Row]) -> list[str]:
 def _training(row: Row) -> str:
     cells = [
         f"`{row.recipe}`",
+        f"{row.minutes:g}, {'one core' if row.at_once > 1 else 'all cores'}",
         f"{row.images / max(row.seconds, 1e-9):,.0f}",
         f"{row.images:,}",
         f"{row.wall_seconds:,.0f} s",

@@ -25,7 +25,8 @@ from trainer.training import resolve
 
 
 def section(order: Order, yardstick: Yardstick) -> Iterator[str]:
-    """The section of `order.recipes`, or of all recipes, and of whatever was measured before, after each new row.
+    """The section of `order.recipes`, or of all recipes, after each new row; with what was measured before of others,
+    whatever their minutes.
 
     Raises:
         RunError: a training was stopped by a signal.
@@ -46,7 +47,7 @@ def section(order: Order, yardstick: Yardstick) -> Iterator[str]:
         )
 
     yield text()
-    missing = [recipe for recipe in wanted if rows[recipe] is None]
+    missing = [recipe for recipe in wanted if not bench.is_as_ordered(rows[recipe])]
     for row in _together(bench.row, missing, order.jobs):
         rows[row.recipe] = row
         yield text()
@@ -61,18 +62,15 @@ class Bench:
 
     def recipe(self, name: str) -> Recipe:
         """The recipe as it is trained here."""
-        return resolve(name, self.settings)
+        return resolve(name, self._settings(self._order.minutes, self._order.jobs))
 
-    @property
-    def settings(self) -> tuple[str, ...]:
-        """Overrides for this order."""
-        settings = self._order.settings(self._order.minutes)
-        return (*settings, "device.threads=1") if self._order.jobs > 1 else settings
+    def is_as_ordered(self, row: Row | None) -> bool:
+        """Whether `row` needs no other measurement."""
+        return row is not None and (row.minutes, row.at_once) == (self._order.minutes, self._order.jobs)
 
     def kept(self, name: str) -> Row | None:
-        """What was measured before with the same settings, if its picture is still there."""
-        key = self._training_key(name)
-        row = read_kept(self._figures(name), self._key(key), Row)
+        """What was measured before with the recipe as it is now, if its picture is still there."""
+        row = read_kept(self._figures(name), lambda row: self._key(name, row.minutes, row.at_once), Row)
         if row is None or (row.picture and not (self._order.pictures / row.picture).exists()):
             return None
         return row
@@ -80,25 +78,30 @@ class Bench:
     def row(self, name: str) -> Row:
         """Train and measure; a training that is finished is not repeated."""
         click.echo(f"recipe {name}")
-        key = self._training_key(name)
-        run = self._order.folder / "recipes" / f"{name}-{key[:8]}"
-        trained = train_recipe(name, run, self.settings)
+        minutes, jobs = self._order.minutes, self._order.jobs
+        run = self._order.folder / "recipes" / f"{name}-{self._training_key(name, minutes, jobs)[:8]}"
+        trained = train_recipe(name, run, self._settings(minutes, jobs))
         with self._lock:
             row = self._measured(name, trained)
-        write_kept(self._figures(name), self._key(key), row)
+        write_kept(self._figures(name), self._key(name, minutes, jobs), row)
         return row
+
+    def _settings(self, minutes: float, jobs: int) -> tuple[str, ...]:
+        settings = self._order.settings(minutes)
+        return (*settings, "device.threads=1") if jobs > 1 else settings
 
     def _figures(self, name: str) -> Path:
         return self._order.figures / "recipes" / f"{name}.json"
 
-    def _training_key(self, name: str) -> str:
-        return training_key(name, self.settings, self._yardstick.data.fingerprint())
+    def _training_key(self, name: str, minutes: float, jobs: int) -> str:
+        return training_key(name, self._settings(minutes, jobs), self._yardstick.data.fingerprint())
 
-    def _key(self, training: str) -> str:
-        return key_of(training, self._order.samples)
+    def _key(self, name: str, minutes: float, jobs: int) -> str:
+        return key_of(self._training_key(name, minutes, jobs), self._order.samples)
 
     def _measured(self, name: str, trained: TrainedRun) -> Row:
-        begun = (name, trained.images, trained.seconds, trained.wall_seconds, trained.peak_mib)
+        order = (self._order.minutes, self._order.jobs)
+        begun = (name, *order, trained.images, trained.seconds, trained.wall_seconds, trained.peak_mib)
         package = trained.package
         if package is None:
             return Row(*begun, trained.verdict)
@@ -134,13 +137,11 @@ def _together(measure: Callable[[str], Row], recipes: Sequence[str], jobs: int) 
 
 
 def _frame(order: Order, yardstick: Yardstick) -> Frame:
-    conditions = (
-        f"Every recipe was trained on {order.data_path.name} for at most {order.minutes:g} min with seed 0, one run "
-        "each, "
-    )
-    conditions += f"{order.jobs} at once with one thread each." if order.jobs > 1 else "one after the other."
     return Frame(
-        conditions=conditions,
+        conditions=(
+            f"Every recipe was trained on {order.data_path.name} with seed 0, one run each, for at most the minutes "
+            "that the table says: on one core, with another recipe beside it, or on all cores."
+        ),
         samples=yardstick.samples,
         training_images=len(yardstick.data.train),
         real=yardstick.real,

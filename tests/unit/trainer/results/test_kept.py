@@ -8,7 +8,7 @@ from trainer.results.recipe_tables import Row
 
 
 def test_what_was_kept_is_read_again_under_its_key(tmp_path: Path) -> None:
-    row = Row("cgan", 1, 2.0, 3.0, 4.0, measured=GENERATED, motion=MOTION, picture="cgan.png")
+    row = Row("cgan", 4.0, 1, 1, 2.0, 3.0, 4.0, measured=GENERATED, motion=MOTION, picture="cgan.png")
     path = tmp_path / "new" / "measured.json"
     assert read_kept(path, "a", Row) is None
     write_kept(path, "a", row)
