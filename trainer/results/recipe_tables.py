@@ -104,8 +104,8 @@ def _sequences(frame: Frame, rows: Sequence[Row]) -> list[str]:
         "where they are those of real sequences (`trainer/evaluation/sequences.py`). Labels: single frames recognised "
         "as the class asked for. Reconstruction: squared error of held-out sequences over that of the mean one.",
         "",
-        "| recipe | minutes | sequences/s | trained | wall | memory | Fréchet | motion | smoothness | labels | reconstruction "
-        "| samples |",
+        "| recipe | minutes | sequences/s | trained | wall | memory | Fréchet | motion | smoothness | labels "
+        "| reconstruction | samples |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
