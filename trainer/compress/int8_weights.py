@@ -51,7 +51,9 @@ class Int8WeightsConfig(QuantizationMethod):
                 continue
             name, axes = initializer.name, _output_axes(graph, initializer.name, values.ndim)
             graph.model.graph.initializer.remove(initializer)
-            widening += _bytes(graph, name, values, axes) if self.bits == 8 else _nibbles(graph, name, values, self.block)
+            widening += (
+                _bytes(graph, name, values, axes) if self.bits == 8 else _nibbles(graph, name, values, self.block)
+            )
         graph.insert_first(widening)
         return Compressed(graph.model)
 

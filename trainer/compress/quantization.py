@@ -58,8 +58,7 @@ def check_supported(config: QuantizationConfig, architecture: Architecture, whos
     reason = config.refusal(architecture)
     if reason is not None:
         raise ConfigError(
-            f"--method {config.method}: {reason}. {whose} ({architecture}) takes "
-            f"{', '.join(methods_for(architecture))}"
+            f"--method {config.method}: {reason}. {whose} ({architecture}) takes {', '.join(methods_for(architecture))}"
         )
 
 

@@ -219,9 +219,7 @@ def _moved(graph: Graph, follower: _Follower, source: str, target: str, phases: 
     ]
 
 
-def _interleaved(
-    graph: Graph, name: str, source: str, result: str, sizes: tuple[int, _Axis, _Axis]
-) -> list[NodeProto]:
+def _interleaved(graph: Graph, name: str, source: str, result: str, sizes: tuple[int, _Axis, _Axis]) -> list[NodeProto]:
     """``[n, phases · C, H, W]`` to ``[n, C, s H, s W]``, and the wanted part of it."""
     channels, rows, columns = sizes
     apart = [0, rows.stride, columns.stride, channels, rows.windows, columns.windows]
