@@ -1,7 +1,7 @@
 """A conditional generator of nearest-neighbour upsampling and convolutions."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig, doublings
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes, norm_axes
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
 from trainer.networks.resampled_convolutions import UpsampledConv2d
 
@@ -35,6 +36,10 @@ class UpsamplingGeneratorConfig(GeneratorConfig):
     def build(self, spec: ImageSpec) -> "UpsamplingGenerator":
         """A freshly initialized generator of images of that size."""
         return UpsamplingGenerator(self, spec)
+
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        return self.model_copy(update={name: fewer(getattr(self, name), keep) for name in ("width", "min_width")})
 
 
 class UpsamplingGenerator(Generator):
@@ -71,3 +76,18 @@ class UpsamplingGenerator(Generator):
             hidden = F.relu(norm(conv(hidden), labels))
         height, width = self._size
         return torch.tanh(self.to_image(hidden))[:, :, :height, :width]
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: those of each feature map."""
+        readers = [*(f"convs.{index}.weight" for index in range(len(self.convs))), "to_image.weight"]
+        makers = [layer_axes("linear", block=self._start[1] * self._start[2])]
+        makers += [layer_axes(f"convs.{index}") for index in range(len(self.convs))]
+        return [
+            ChannelGroup(
+                norm.scale.shape[1],
+                makers[index],
+                (f"norms.{index}.scale",),
+                (*norm_axes(f"norms.{index}"), Axis(readers[index], 1)),
+            )
+            for index, norm in enumerate(self.norms)
+        ]
