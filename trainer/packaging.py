@@ -14,7 +14,6 @@ from runtime import __version__
 from runtime.encoder import Encoder as ServedEncoder
 from runtime.generator import Generator as ServedGenerator
 from runtime.images import encode_npz
-from runtime.latents import latents_from_seeds
 from runtime.manifest import (
     DataSource,
     EncoderFile,
@@ -52,7 +51,7 @@ from trainer.export import (
     export_fp32,
     graph_file,
 )
-from trainer.grids import encode_grid, grid_seeds
+from trainer.grids import sample_grid
 from trainer.networks.base import Encoder, Generator
 from trainer.parity import TOLERANCE, compare, is_reproducible
 from trainer.probes import CALIBRATION_SEED, PARITY_SEED, SELF_TEST_IMAGES, SELF_TEST_SEED, Probe, draw_probe
@@ -221,9 +220,8 @@ def _write_evidence(
     if trained.class_names:
         recorded["labels"] = probe.labels
     (staged.folder / "expected.npz").write_bytes(encode_npz(recorded))
-    seeds, rows = grid_seeds(max(1, len(trained.class_names)), frames=trained.generator.frames)
-    grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
-    (staged.folder / "samples.png").write_bytes(encode_grid(grid))
+    dim, classes = trained.generator.latent_dim, len(trained.class_names)
+    (staged.folder / "samples.png").write_bytes(sample_grid(sessions["fp32"], dim, classes, trained.generator.frames))
     (staged.folder / "metrics.json").write_text(
         metrics_json(staged.parity, trained.position, evenly_spaced(trained.history))
     )
