@@ -1,1 +1,1 @@
-"""From a package to a smaller or faster one: quantization, storage precision, pruning, and what each costs in fidelity."""
+"""From a package to a smaller or faster one: quantization, storage precision, pruning, and what each does to images."""

@@ -27,6 +27,7 @@ from trainer.compress.words import describe_entry
 from trainer.export import GraphSession, check_in_subprocess, graph_file
 from trainer.parity import is_reproducible
 from trainer.probes import CALIBRATION_SEED, PARITY_SEED, draw_probe
+from trainer.training import check_name
 
 Say = Callable[[str], None]
 
@@ -63,6 +64,8 @@ def quantize_package(request: QuantizeRequest, say: Say) -> Package:
         PackageError: the package cannot be read or run.
     """
     store = DirectoryStore(request.store)
+    if request.name is not None:
+        check_name(request.name)
     parent = find_package(request.package, store)
     fp32, manifest = reference_graph(parent), parent.manifest
     check_supported(request.config, read_architecture(fp32), f"{manifest.reference}, family {manifest.family},")

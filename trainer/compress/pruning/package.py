@@ -42,6 +42,7 @@ from trainer.networks import GENERATORS
 from trainer.networks.base import Generator, GeneratorConfig
 from trainer.parity import is_reproducible
 from trainer.probes import PARITY_SEED, draw_probe
+from trainer.training import check_name
 
 Say = Callable[[str], None]
 
@@ -87,6 +88,8 @@ def prune_package(request: PruneRequest, say: Say) -> Package:
         PackageError: the package cannot be read or run.
     """
     store = DirectoryStore(request.store)
+    if request.name is not None:
+        check_name(request.name)
     parent = find_package(request.package, store)
     manifest, before = parent.manifest, reference_graph(parent)
     real = None if request.data is None else open_real_side(request.data, manifest, request.cache)
