@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from runtime.manifest import Precision
 from trainer.compress.base import Architecture, Compressed, Inputs, QuantizationMethod
-from trainer.compress.graph import Graph
+from trainer.compress.graph import Graph, copy_of
 
 _LEAST = 64
 """Numbers in a tensor below which nothing is gained."""
@@ -46,10 +46,3 @@ class Fp16Config(QuantizationMethod):
             casts.append(helper.make_node("Cast", [half], [name], name=f"{name}_widened", to=TensorProto.FLOAT))
         graph.insert_first(casts)
         return Compressed(graph.model)
-
-
-def copy_of(model: ModelProto) -> ModelProto:
-    """A model of its own."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    return copy

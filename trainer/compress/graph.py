@@ -101,6 +101,13 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
 
+def copy_of(model: ModelProto) -> ModelProto:
+    """A model of its own."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
 def _inferred_shapes(model: ModelProto) -> dict[str, list[int | None]]:
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes: dict[str, list[int | None]] = {each.name: list(each.dims) for each in inferred.initializer}

@@ -16,8 +16,7 @@ from pydantic import Field
 from runtime.manifest import Precision
 from trainer.compress.base import Architecture, Compressed, Inputs, QuantizationMethod
 from trainer.compress.folding import fold
-from trainer.compress.fp16 import copy_of
-from trainer.compress.graph import Graph
+from trainer.compress.graph import Graph, copy_of
 from trainer.compress.quiet import quiet_root_logger
 from trainer.compress.transposed_convolutions import Rewriting, rewrite_transposed_convolutions
 

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from runtime.manifest import Precision
 from trainer.compress.base import Architecture, Compressed, Inputs, QuantizationMethod
-from trainer.compress.fp16 import copy_of
-from trainer.compress.graph import Graph, attributes
+from trainer.compress.graph import Graph, attributes, copy_of
 
 _LEAST = 256
 """Numbers in a tensor below which nothing is gained."""
