@@ -30,7 +30,12 @@ def test_paths_go_from_every_corner_of_a_model() -> None:
         value_info=[helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1], doc_string=SECRET)],
     )
     function = helper.make_function(
-        "own", "F", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"], doc_string=SECRET)], [helper.make_opsetid("", 20)]
+        "own",
+        "F",
+        ["a"],
+        ["b"],
+        [helper.make_node("Neg", ["a"], ["b"], doc_string=SECRET)],
+        [helper.make_opsetid("", 20)],
     )
     function.doc_string = SECRET
     model = helper.make_model(graph, functions=[function], opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

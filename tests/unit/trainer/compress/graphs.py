@@ -40,9 +40,7 @@ def run(model: ModelProto, **inputs: NDArray[Any]) -> NDArray[np.float32]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     outputs: list[NDArray[np.float32]] = session.run(["y"], inputs)
     return outputs[0]
 

@@ -64,7 +64,7 @@ def test_graphs_carry_no_traces_of_the_machine_that_made_them(lstm: Path, tmp_pa
         inputs = draw_probe(CALIBRATION_SEED, 8, KINDS["lstm"].build().latent_dim, 0).inputs()
         quantize(lstm, target, inputs, config)
         content = target.read_bytes()
-        for trace in (b"/tmp", b"site-packages", b"torch.nn", b".py", b"Traceback", b"File \""):
+        for trace in (b"/tmp", b"site-packages", b"torch.nn", b".py", b"Traceback", b'File "'):
             assert trace not in content, (config.method, trace)
 
 

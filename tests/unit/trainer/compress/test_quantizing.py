@@ -174,7 +174,9 @@ def _sequences(models: DirectoryStore, folder: Path) -> Package:
     with models.stage() as staged:
         (staged / "generator.onnx").write_bytes((folder / "generator.onnx").read_bytes())
         (staged / "expected.npz").write_bytes(encode_npz({"seeds": probe.seeds, "images_fp32": images}))
-        entry = tiny.manifest.precisions["fp32"].model_copy(update=describe_file(staged / "generator.onnx").model_dump())
+        entry = tiny.manifest.precisions["fp32"].model_copy(
+            update=describe_file(staged / "generator.onnx").model_dump()
+        )
         update = {
             "name": "moving", "latent": Latent(dim=generator.latent_dim), "precisions": {"fp32": entry},
             "output": Output(height=14, width=14, channels=1, frames=5),

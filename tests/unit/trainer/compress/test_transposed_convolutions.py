@@ -77,7 +77,12 @@ def test_it_is_exact(kernel: tuple[int, int], settings: dict[str, Any], size: tu
         ((4, 4), (7, 7), {"strides": [2, 2], "auto_pad": "SAME_UPPER"}, "layer: auto_pad SAME_UPPER"),
         ((4, 4), (7, 7), {"strides": [2, 2], "output_shape": [14, 14]}, "layer: output_shape [14, 14]"),
         ((4, 4), ("height", "width"), {"strides": [2, 2]}, "layer: height and width of its input are not fixed"),
-        ((2, 2), (7, 7), {"strides": [2, 2], "pads": [2, 2, 0, 0]}, "layer: pads [2, 2, 0, 0] beyond its kernel [2, 2]"),
+        (
+            (2, 2),
+            (7, 7),
+            {"strides": [2, 2], "pads": [2, 2, 0, 0]},
+            "layer: pads [2, 2, 0, 0] beyond its kernel [2, 2]",
+        ),
     ],
 )
 def test_what_it_cannot_rewrite_is_left_alone_and_reported(

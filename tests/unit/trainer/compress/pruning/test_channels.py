@@ -83,6 +83,8 @@ def test_blocks_and_repeats_of_a_channel_go_together() -> None:
     assert select(tensor.T, Axis("t", 1, block=2), 3, torch.tensor([1])).tolist() == [[2, 3, 8, 9]]
 
 
-@pytest.mark.parametrize(("width", "keep", "expected"), [(128, 0.5, 64), (32, 0.7, 24), (8, 0.1, 4), (6, 0.9, 4), (4, 0.5, 4)])
+@pytest.mark.parametrize(
+    ("width", "keep", "expected"), [(128, 0.5, 64), (32, 0.7, 24), (8, 0.1, 4), (6, 0.9, 4), (4, 0.5, 4)]
+)
 def test_widths_are_multiples_of_four(width: int, keep: float, expected: int) -> None:
     assert fewer(width, keep) == expected

@@ -31,7 +31,9 @@ def distance(name: str, one: Generator, other: Generator) -> float:
         return float((one(latents, labels) - other(latents, labels)).square().mean())
 
 
-def taught(name: str, config: DistillationConfig, discriminator: FeatureDiscriminator | None = None) -> tuple[float, float]:
+def taught(
+    name: str, config: DistillationConfig, discriminator: FeatureDiscriminator | None = None
+) -> tuple[float, float]:
     """Distances before and after; before: with settled statistics."""
     wide, narrow = pair(name)
     classes = KINDS[name].spec.classes

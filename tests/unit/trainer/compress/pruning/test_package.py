@@ -63,7 +63,8 @@ def test_it_can_be_pruned_quantized_and_trained_on(models: DirectoryStore) -> No
     again = prune_package(request(models, package="digits-cgan@2"), print)
     assert again.manifest.provenance.parent == "digits-cgan@2"
     int8 = quantize_package(
-        QuantizeRequest("digits-cgan@2", models.root, Int8Config(images=64), ANY, 64, models.root.parent / "cache"), print
+        QuantizeRequest("digits-cgan@2", models.root, Int8Config(images=64), ANY, 64, models.root.parent / "cache"),
+        print,
     )
     assert set(int8.manifest.precisions) == {"fp32", "int8"}
     settings = (
