@@ -1,4 +1,4 @@
-"""Precisions of a compressed package over the wire: which one `auto` is, and that every image is the same in any batch."""
+"""Precisions of a compressed package over the wire: the same image in any batch, and which one `auto` is."""
 
 import io
 from pathlib import Path

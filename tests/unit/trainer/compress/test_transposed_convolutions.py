@@ -81,7 +81,7 @@ def test_it_is_exact(kernel: tuple[int, int], settings: dict[str, Any], size: tu
             (2, 2),
             (7, 7),
             {"strides": [2, 2], "pads": [2, 2, 0, 0]},
-            "layer: pads [2, 2, 0, 0] beyond its kernel [2, 2]",
+            "layer: pads [2, 2, 0, 0] beyond its kernel",
         ),
     ],
 )
