@@ -51,7 +51,7 @@ class Int8Config(QuantizationMethod):
     """ONNX operators that compute in 8 bits; null: as the architecture wants it. Residual additions never do: they are
     what costs quality."""
 
-    least_weights: int = Field(default=4096, ge=0)
+    least_weights: int = Field(default=16_384, ge=0)
     """Weights below which a dense layer stays in fp32: small ones cost no time, and place whole pictures."""
 
     @property

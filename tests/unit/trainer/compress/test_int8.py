@@ -30,7 +30,7 @@ def test_images_are_close_and_the_same_in_any_batch(name: str, tmp_path: Path) -
     fp32, int8 = tmp_path / "generator.onnx", tmp_path / "generator.int8.onnx"
     KINDS[name].export(fp32)
     calibration, probe = probes(name)
-    notes = quantize(fp32, int8, calibration.inputs(), Int8Config(images=48, least_weights=256))
+    notes = quantize(fp32, int8, calibration.inputs(), Int8Config(images=48, least_weights=500))
     layers = architecture_of(onnx.load(fp32)).transposed
     assert any(f"{layers} transposed" in note for note in notes) == bool(layers)
     reference, session = GraphSession(fp32), GraphSession(int8)
