@@ -110,9 +110,17 @@ Exit codes: 0 published, 1 and 2 an error and nothing published, 3 published bel
     "--calibration-images", type=click.IntRange(8, 65_536),
     help="Generated images whose activations int8 looks at.  [default: 512]",
 )  # fmt: skip
+@click.option(
+    "--reduce-range", is_flag=True, help="7-bit weights with int8, for processors without VNNI, where 8 can overflow."
+)
 @_common(max_frechet_increase=0.1)
 def quantize(
-    package: str, method: str, bits: str | None, calibration_images: int | None, **common: Unpack[_Common]
+    package: str,
+    method: str,
+    bits: str | None,
+    calibration_images: int | None,
+    reduce_range: bool,
+    **common: Unpack[_Common],
 ) -> None:
     """Store or compute PACKAGE (a folder, a name, or name@version) in fewer bits, and publish the next version.
 
@@ -121,16 +129,17 @@ def quantize(
     """
     if bits is not None and method != "int8-weights":
         raise click.UsageError(f"--bits goes with --method int8-weights, not {method}")
-    if calibration_images is not None and method != "int8":
-        raise click.UsageError(f"--calibration-images goes with --method int8, not {method}")
+    for option, given in (("--calibration-images", calibration_images is not None), ("--reduce-range", reduce_range)):
+        if given and method != "int8":
+            raise click.UsageError(f"{option} goes with --method int8, not {method}")
     with _answered():
         from pydantic import TypeAdapter
 
         from trainer.compress.quantization import METHODS, QuantizationConfig
         from trainer.compress.quantizing import QuantizeRequest, quantize_package
 
-        given = {"bits": bits and int(bits), "images": calibration_images}
-        settings = {name: value for name, value in given.items() if value is not None}
+        options = {"bits": bits and int(bits), "images": calibration_images, "reduce_range": reduce_range or None}
+        settings = {name: value for name, value in options.items() if value is not None}
         config: METHODS = TypeAdapter(QuantizationConfig).validate_python({"method": method, **settings})
         request = QuantizeRequest(package, common["store"], config, _bars(common), **_rest(common))
         published = quantize_package(request, click.echo)

@@ -54,6 +54,10 @@ class Int8Config(QuantizationMethod):
     least_weights: int = Field(default=16_384, ge=0)
     """Weights below which a dense layer stays in fp32: small ones cost no time, and place whole pictures."""
 
+    reduce_range: bool = False
+    """Weights of 7 bits: processors without 8-bit dot products (VNNI) add pairs of products in 16 bits, which 8-bit
+    weights can overflow."""
+
     @property
     def calibration_images(self) -> int:
         """See `QuantizationMethod.calibration_images`."""
@@ -86,6 +90,7 @@ class Int8Config(QuantizationMethod):
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
+                reduce_range=self.reduce_range,
                 op_types_to_quantize=list(operators),
                 nodes_to_exclude=_in_fp32(prepared, rewriting, self.least_weights),
                 calibrate_method=methods[self.calibration],
