@@ -1,21 +1,26 @@
 """ONNX graphs without what is not computation: exporters leave source paths, code and stale shapes in them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto
 
 
 def strip(model: ModelProto) -> None:
-    """Remove metadata and comments everywhere, in subgraphs and functions too, and the shapes of inner tensors, which
-    break quantizers."""
+    """Remove metadata and comments everywhere, in subgraphs and functions too, the names of operator sets that nobody
+    uses, and the shapes of inner tensors, which break quantizers."""
     del model.metadata_props[:]
     model.doc_string = ""
     _strip_graph(model.graph)
+    domains = {node.domain for node in _nodes(model.graph.node)}
     for function in model.functions:
         del function.metadata_props[:]
         function.doc_string = ""
         del function.value_info[:]
         _strip_nodes(function.node)
+        domains |= {node.domain for node in _nodes(function.node)}
+    for operators in list(model.opset_import):
+        if operators.domain and operators.domain not in domains:
+            model.opset_import.remove(operators)
 
 
 def _strip_graph(graph: GraphProto) -> None:
@@ -35,8 +40,23 @@ def _strip_nodes(nodes: Iterable[NodeProto]) -> None:
         node.doc_string = ""
         for attribute in node.attribute:
             attribute.doc_string = ""
-            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                _strip_graph(graph)
             if attribute.HasField("t"):
                 attribute.t.doc_string = ""
                 del attribute.t.metadata_props[:]
+        for graph in _subgraphs(node):
+            _strip_graph(graph)
+
+
+def _nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Those of subgraphs, too."""
+    for node in nodes:
+        yield node
+        for graph in _subgraphs(node):
+            yield from _nodes(graph.node)
+
+
+def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs

@@ -13,7 +13,7 @@ from trainer.compress.int8_weights import Int8WeightsConfig
 BYTES, NIBBLES, HALVES = Int8WeightsConfig(), Int8WeightsConfig(bits=4), Fp16Config()
 
 
-def dense(rows: int = 96, columns: int = 64) -> ModelProto:
+def dense(rows: int = 512, columns: int = 64) -> ModelProto:
     """y = x Wᵀ; the identity for x shows the weights themselves."""
     node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
     outliers = np.linspace(0.1, 10, rows, dtype=np.float32)[:, None]
