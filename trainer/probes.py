@@ -1,6 +1,7 @@
 """Latents and labels with which graphs are calibrated, compared and recorded."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,10 @@ class Probe:
     labels: NDArray[np.int64]
     conditional: bool
 
-    def inputs(self) -> dict[str, NDArray[np.float32] | NDArray[np.int64]]:
+    def inputs(self) -> dict[str, NDArray[Any]]:
         """By the names of the graph's inputs."""
-        return {"latents": self.latents} | ({"label": self.labels} if self.conditional else {})
+        found: dict[str, NDArray[Any]] = {"latents": self.latents}
+        return found | {"label": self.labels} if self.conditional else found
 
 
 def draw_probe(first_seed: int, n: int, dim: int, classes: int) -> Probe:

@@ -8,7 +8,7 @@ import onnx
 from onnx import ModelProto
 from pydantic import Field
 
-from trainer.compress.base import Architecture, Inputs
+from trainer.compress.base import Architecture, Inputs, QuantizationMethod
 from trainer.compress.fp16 import Fp16Config
 from trainer.compress.graph import Graph
 from trainer.compress.int8 import Int8Config
@@ -46,7 +46,7 @@ def methods_for(architecture: Architecture) -> list[str]:
     return [kind().method for kind in get_args(METHODS) if kind().refusal(architecture) is None]
 
 
-def check_supported(config: QuantizationConfig, architecture: Architecture, whose: str) -> None:
+def check_supported(config: QuantizationMethod, architecture: Architecture, whose: str) -> None:
     """Refuse a method that has no use for a graph.
 
     Args:
@@ -62,7 +62,7 @@ def check_supported(config: QuantizationConfig, architecture: Architecture, whos
         )
 
 
-def quantize(source: Path, target: Path, inputs: Inputs, config: QuantizationConfig) -> tuple[str, ...]:
+def quantize(source: Path, target: Path, inputs: Inputs, config: QuantizationMethod) -> tuple[str, ...]:
     """Write the form of graph `source` that `config` asks for to `target`.
 
     Args:

@@ -96,7 +96,7 @@ def _make(config: QuantizationMethod, parent: Package, source: Path, target: Pat
     """Write the graph, and see in another process that it runs."""
     manifest = parent.manifest
     probe = draw_probe(CALIBRATION_SEED, config.calibration_images, manifest.latent.dim, len(manifest.classes))
-    notes = quantize(source, target, probe.inputs(), config)  # type: ignore[arg-type]
+    notes = quantize(source, target, probe.inputs(), config)
     check_in_subprocess([target])
     return notes
 

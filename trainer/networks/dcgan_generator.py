@@ -63,7 +63,7 @@ class DcganGenerator(Generator):
         self.conditional = spec.classes > 1
         doublings = dcgan_doublings(spec)
         layers = max(3, doublings)
-        widths = [max(config.min_width, config.width >> layer) for layer in range(layers)]
+        self._widths = widths = [max(config.min_width, config.width >> layer) for layer in range(layers)]
         self._start = (widths[0], spec.height >> doublings, spec.width >> doublings)
         self.embed = nn.Embedding(spec.classes, config.label_dim) if self.conditional else None
         inputs = config.latent_dim + (config.label_dim if self.conditional else 0)
@@ -91,12 +91,12 @@ class DcganGenerator(Generator):
         makers += [layer_axes(f"convs.{index}", transposed=True) for index in range(len(self.convs) - 1)]
         return [
             ChannelGroup(
-                norm.scale.shape[1],
+                width,
                 makers[index],
                 (f"norms.{index}.scale",),
                 (*norm_axes(f"norms.{index}"), Axis(f"convs.{index}.weight", 0)),
             )
-            for index, norm in enumerate(self.norms)
+            for index, width in enumerate(self._widths)
         ]
 
 

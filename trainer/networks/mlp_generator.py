@@ -53,6 +53,7 @@ class MlpGenerator(Generator):
         self.latent_dim = config.latent_dim
         self.conditional = spec.classes > 1
         self._shape = (spec.channels, spec.height, spec.width)
+        self._hidden = config.hidden
         self._sigmoid = config.output == "sigmoid"
         self.embed = nn.Embedding(spec.classes, config.label_dim) if self.conditional else None
         inputs = config.latent_dim + (config.label_dim if self.conditional else 0)
@@ -77,12 +78,12 @@ class MlpGenerator(Generator):
         """See `Generator.channel_groups`: the units of each hidden layer."""
         groups = []
         linears = [index for index, layer in enumerate(self.layers) if isinstance(layer, nn.Linear)]
-        for index, reader in pairwise(linears):
+        for units, (index, reader) in zip(self._hidden, pairwise(linears), strict=True):
             norm = index + 1 if isinstance(self.layers[index + 1], nn.BatchNorm1d) else None
             of_norm = () if norm is None else ("weight", "bias", "running_mean", "running_var")
             groups.append(
                 ChannelGroup(
-                    self.layers[index].out_features,
+                    units,
                     layer_axes(f"layers.{index}"),
                     () if norm is None else (f"layers.{norm}.weight",),
                     (*(Axis(f"layers.{norm}.{name}", 0) for name in of_norm), Axis(f"layers.{reader}.weight", 1)),

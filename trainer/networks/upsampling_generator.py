@@ -54,7 +54,7 @@ class UpsamplingGenerator(Generator):
         widths = [max(config.min_width, config.width >> step) for step in range(steps + 1)]
         self.latent_dim = config.latent_dim
         self.conditional = spec.classes > 1
-        self._size = (spec.height, spec.width)
+        self._size, self._widths = (spec.height, spec.width), widths
         self._start = (widths[0], -(-spec.height // 2**steps), -(-spec.width // 2**steps))
         self.embed = nn.Embedding(spec.classes, config.label_dim)
         self.linear = nn.Linear(config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2])
@@ -84,10 +84,7 @@ class UpsamplingGenerator(Generator):
         makers += [layer_axes(f"convs.{index}") for index in range(len(self.convs))]
         return [
             ChannelGroup(
-                norm.scale.shape[1],
-                makers[index],
-                (f"norms.{index}.scale",),
-                (*norm_axes(f"norms.{index}"), Axis(readers[index], 1)),
+                width, makers[index], (f"norms.{index}.scale",), (*norm_axes(f"norms.{index}"), Axis(readers[index], 1))
             )
-            for index, norm in enumerate(self.norms)
+            for index, width in enumerate(self._widths)
         ]

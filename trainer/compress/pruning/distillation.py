@@ -4,6 +4,7 @@
 import math
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,7 @@ class Distillation:
         steps: int,
         rate: Callable[[int], float],
         after_step: Callable[[Generator], None],
-        bar: "tqdm[None]",
+        bar: "tqdm[NoReturn]",
     ) -> None:
         optimizer = torch.optim.Adam(student.parameters(), self._config.learning_rate, _BETAS)
         for step in range(steps):
