@@ -45,7 +45,7 @@ class ExportConfig(Config):
     """Fresh latents on which each graph is compared with its reference."""
 
     min_psnr_db: float = Field(default=20.0, ge=0)
-    """Least signal-to-noise ratio of fp16 and int8 against fp32; below it nothing is published."""
+    """Least signal-to-noise ratio of fp16 and int8 against fp32; below it one is left out."""
 
     @model_validator(mode="after")
     def _with_reference(self) -> "ExportConfig":

@@ -15,7 +15,7 @@ from trainer.compress.pruning.package import PruneRequest, prune_package
 from trainer.compress.quantizing import QuantizeRequest, quantize_package
 from trainer.compress.speed import speed_ratio
 from trainer.compress.versions import reference_graph
-from trainer.errors import RunError, TrainerError
+from trainer.errors import TrainerError
 from trainer.export import GraphSession
 from trainer.package_evaluation import open_images
 from trainer.probes import PARITY_SEED, draw_probe
@@ -27,6 +27,7 @@ from trainer.results.runs import TrainedRun, train_recipe
 from trainer.results.yardstick import Yardstick
 
 NAME = "compression"
+_SECONDS = 3.0  # of each measurement of speed
 _ANY = BarsConfig(min_psnr_db=0, max_frechet_increase=1e9, max_accuracy_loss=1)
 
 
@@ -85,8 +86,6 @@ class Bench:
             return replace(unmeasured, verdict=self._trained.verdict)
         try:
             package = self._compressed(original, form)
-        except RunError:
-            raise
         except (TrainerError, PackageError) as error:
             return replace(unmeasured, verdict=str(error))
         precision = form.method.precision if form.method is not None else "fp32"
@@ -103,7 +102,8 @@ class Bench:
             unmeasured,
             size=entry.size / original.manifest.precisions["fp32"].size,
             speeds=tuple(
-                speed_ratio(reference, session, draw_probe(PARITY_SEED, batch, dim, classes)) for batch in BATCHES
+                speed_ratio(reference, session, draw_probe(PARITY_SEED, batch, dim, classes), _SECONDS)
+                for batch in BATCHES
             ),
             psnr_db=found.psnr_db,
             frechet=(found.real.frechet_distance, found.real.reference_frechet_distance),
