@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trainer.compress.pruning.config import DistillationConfig
+from trainer.compress.pruning.perception import Perception
 from trainer.ema import with_statistics
-from trainer.networks.base import FeatureDiscriminator, Generator
+from trainer.networks.base import Generator
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
 from trainer.systems.vae_gan import feature_error
 
@@ -23,24 +24,24 @@ _NORMS = (ConditionalBatchNorm2d, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class Distillation:
-    """A teacher with its discriminator, and latents for ever."""
+    """A teacher with its discriminator's eyes, and latents for ever."""
 
     def __init__(
         self,
         config: DistillationConfig,
         teacher: Generator,
-        discriminator: FeatureDiscriminator | None,
+        perception: Perception | None,
         classes: int,
         statistics_images: int,
     ) -> None:
         """
         Args:
             teacher: in eval mode; its device is where all of it happens.
-            discriminator: frozen, on the same device; None: pixels alone.
+            perception: of a frozen discriminator on the same device; None: pixels alone.
             statistics_images: see `EmaConfig.statistics_images`.
         """
         self._config, self._teacher, self._classes = config, teacher, classes
-        self._discriminator = discriminator if config.features else None
+        self._perception = perception if config.features else None
         self._statistics_images = statistics_images
         self._device = next(teacher.parameters()).device
         self._random = torch.Generator().manual_seed(config.seed)
@@ -96,11 +97,11 @@ class Distillation:
             wanted = self._teacher(latents, labels)
         drawn = student(latents, labels)
         loss = F.mse_loss(drawn, wanted) / wanted.var().clamp_min(1e-4)
-        if self._discriminator is None:
+        if self._perception is None:
             return loss
         with torch.no_grad():
-            reference = self._discriminator.features(wanted)
-        features = self._discriminator.features(drawn)
+            reference = self._perception(wanted, labels)
+        features = self._perception(drawn, labels)
         relative = 2 * feature_error(features, reference) / reference[0].numel()
         return loss + self._config.features * relative
 

@@ -14,7 +14,7 @@ from trainer.data.images import ImageSpec
 from trainer.ema import with_statistics
 from trainer.errors import RunError
 from trainer.export import ExportGraph, GraphSession
-from trainer.networks.base import FeatureDiscriminator, Generator
+from trainer.networks.base import Discriminator, Generator
 from trainer.probes import PARITY_SEED, draw_probe
 from trainer.recipe import Recipe
 
@@ -30,13 +30,13 @@ class Networks:
     Attributes:
         spec: of its images; 1 class where it takes no labels.
         generator: averaged weights with settled statistics, eval mode, on the CPU.
-        discriminator: None where the package's has no features of single images to compare.
+        discriminator: frozen, eval mode, on the CPU; None where it cannot be asked about one image.
     """
 
     recipe: Recipe
     spec: ImageSpec
     generator: Generator
-    discriminator: FeatureDiscriminator | None
+    discriminator: Discriminator | None
     checkpoint: Checkpoint
 
 
@@ -82,13 +82,11 @@ def _check(package: Package, generator: Generator) -> None:
         )
 
 
-def _discriminator(recipe: Recipe, spec: ImageSpec, checkpoint: Checkpoint) -> FeatureDiscriminator | None:
-    """With the parametrizations that regularizers give it, frozen; None where it cannot be asked about one image."""
+def _discriminator(recipe: Recipe, spec: ImageSpec, checkpoint: Checkpoint) -> Discriminator | None:
+    """With the parametrizations that regularizers give it; None where it judges several images at once."""
     if getattr(recipe.system, "packing", 1) > 1:
         return None
     discriminator = recipe.discriminator.build(spec)
-    if not isinstance(discriminator, FeatureDiscriminator):
-        return None
     for regularizer in recipe.regularizers.values():
         regularizer.prepare(discriminator)
     try:

@@ -20,6 +20,7 @@ from trainer.compress.pruning.channels import fill_narrow
 from trainer.compress.pruning.config import ChannelPruningConfig, WeightPruningConfig
 from trainer.compress.pruning.distillation import Distillation
 from trainer.compress.pruning.networks import CHECKPOINT_FILE, Networks, read_networks
+from trainer.compress.pruning.perception import perception_of
 from trainer.compress.pruning.weights import Zeros, honest_note
 from trainer.compress.real_images import open_real_side
 from trainer.compress.speed import BATCH, speed_ratio
@@ -154,7 +155,7 @@ def _prune(request: PruneRequest, networks: Networks) -> _Pruned:
     begun, config = time.monotonic(), request.config
     device = _device(request.device)
     torch.set_num_threads(DeviceConfig().threads_for(networks.spec))
-    judge = None if networks.discriminator is None else networks.discriminator.to(device)
+    perception = None if networks.discriminator is None else perception_of(networks.discriminator.to(device))
     spec, recipe, zeros = networks.spec, networks.recipe, None
     if isinstance(config, ChannelPruningConfig):
         narrowed = recipe.generator.narrowed(1 - config.ratio)
@@ -168,7 +169,7 @@ def _prune(request: PruneRequest, networks: Networks) -> _Pruned:
         zeros = Zeros(student, config.ratio)
     student = student.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lesson = Distillation(
-        config.distillation, networks.generator.to(device), judge, spec.classes, recipe.ema.statistics_images
+        config.distillation, networks.generator.to(device), perception, spec.classes, recipe.ema.statistics_images
     )
     taught = lesson.teach(student, zeros.apply if zeros is not None else lambda _: None).cpu()
     return _Pruned(narrowed, taught, time.monotonic() - begun, zeros.share if zeros is not None else 0.0)

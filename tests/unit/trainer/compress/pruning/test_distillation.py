@@ -7,8 +7,10 @@ from tests.unit.trainer.compress.generators import KINDS
 from trainer.compress.pruning.channels import fill_narrow
 from trainer.compress.pruning.config import DistillationConfig
 from trainer.compress.pruning.distillation import Distillation
+from trainer.compress.pruning.perception import Perception, perception_of
 from trainer.compress.pruning.weights import Zeros
-from trainer.networks.base import FeatureDiscriminator, Generator
+from trainer.networks.base import DiscriminatorConfig, Generator
+from trainer.networks.dcgan_discriminator import DcganDiscriminatorConfig
 from trainer.networks.projection_discriminator import ProjectionDiscriminatorConfig
 
 STEPS = DistillationConfig(steps=60, batch_size=16)
@@ -31,15 +33,13 @@ def distance(name: str, one: Generator, other: Generator) -> float:
         return float((one(latents, labels) - other(latents, labels)).square().mean())
 
 
-def taught(
-    name: str, config: DistillationConfig, discriminator: FeatureDiscriminator | None = None
-) -> tuple[float, float]:
+def taught(name: str, config: DistillationConfig, perception: Perception | None = None) -> tuple[float, float]:
     """Distances before and after; before: with settled statistics."""
     wide, narrow = pair(name)
     classes = KINDS[name].spec.classes
-    untaught = Distillation(replace_steps(config, 0), wide, discriminator, classes, 256).teach(narrow, lambda _: None)
+    untaught = Distillation(replace_steps(config, 0), wide, perception, classes, 256).teach(narrow, lambda _: None)
     before = distance(name, untaught, wide)
-    student = Distillation(config, wide, discriminator, classes, 256).teach(pair(name)[1], lambda _: None)
+    student = Distillation(config, wide, perception, classes, 256).teach(pair(name)[1], lambda _: None)
     assert not student.training
     return before, distance(name, student, wide)
 
@@ -54,14 +54,18 @@ def test_it_comes_nearer(name: str) -> None:
     assert after < 0.6 * before
 
 
-def test_a_discriminator_helps_and_is_not_changed() -> None:
+@pytest.mark.parametrize(
+    "config", [ProjectionDiscriminatorConfig(width=16, min_width=8, features=16), DcganDiscriminatorConfig(width=8)],
+    ids=lambda config: config.kind,
+)  # fmt: skip
+def test_a_discriminator_helps_and_is_not_changed(config: DiscriminatorConfig) -> None:
     kind = KINDS["upsampling"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        judge = ProjectionDiscriminatorConfig(width=16, min_width=8, features=16).build(kind.spec).eval()
+        judge = config.build(kind.spec).eval()
     judge.requires_grad_(False)
     weights = {name: value.clone() for name, value in judge.state_dict().items()}
-    before, after = taught("upsampling", STEPS, judge)
+    before, after = taught("upsampling", STEPS, perception_of(judge))
     assert after < 0.6 * before
     assert all(torch.equal(value, weights[name]) for name, value in judge.state_dict().items())
 
