@@ -93,9 +93,9 @@ def prune_package(request: PruneRequest, say: Say) -> Package:
         check_name(request.name)
     parent = find_package(request.package, store)
     manifest, before = parent.manifest, reference_graph(parent)
-    real = None if request.data is None else open_real_side(request.data, manifest, request.cache)
     networks = read_networks(parent)
     _check_supported(request, manifest, networks)
+    real = None if request.data is None else open_real_side(request.data, manifest, request.cache)
     say(_plan(request, manifest, networks))
     pruned = _prune(request, networks)
     with store.stage() as folder:
