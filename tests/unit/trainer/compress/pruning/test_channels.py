@@ -20,7 +20,7 @@ def silenced(kind: Kind) -> Generator:
         tables = [axis for axis in group.others if axis.tensor.endswith((".scale", ".shift", ".weight", ".bias"))]
         norms = tuple(scale.removesuffix("scale").removesuffix("weight") for scale in group.scales)
         own = [axis for axis in tables if norms and axis.tensor.startswith(norms)]
-        gates = [axis for axis in tables if axis.tensor.startswith(("lstm.bias", "start."))]
+        gates = [axis for axis in group.others if axis.tensor.startswith(("lstm.bias", "start."))]
         for axis in (*group.makers, *own, *gates):
             moved = state[axis.tensor].movedim(axis.dim, 0)
             moved.view(-1, group.size, axis.block, *moved.shape[1:])[:, dead] = 0
