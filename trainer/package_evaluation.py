@@ -80,7 +80,7 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
         OSError: its folder may not be written.
     """
     package = find_package(request.package, request.store)
-    data = _open_images(request, package.manifest)
+    data = open_images(package.manifest, request.data, request.cache)
     choice = request.features or default_choice(data)
     config = parse(
         EvaluationConfig,
@@ -103,17 +103,25 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
     return _write(package, evidence, config), found
 
 
-def _open_images(request: EvaluationRequest, manifest: Manifest) -> DataSplit:
-    """The images, prepared and split as for the training of the package."""
+def open_images(manifest: Manifest, images: Path | None, cache: Path) -> DataSplit:
+    """The images, prepared and split as for the training of the package.
+
+    Args:
+        images: as for `latentd train`; None: the built-in ones.
+        cache: where decoded images are kept.
+
+    Raises:
+        DataError: missing, unreadable, or of another size or other classes than the package makes.
+    """
     settings = manifest.provenance.config.get("data", {})
-    if request.data is None and settings.get("path") is not None:
+    if images is None and settings.get("path") is not None:
         raise DataError(f"--data is missing: {manifest.reference} was trained on {manifest.provenance.data.source}")
-    path = None if request.data is None else str(request.data.resolve())
+    path = None if images is None else str(images.resolve())
     try:
         config = DataConfig.model_validate({**settings, "path": path})
     except ValidationError:  # of an earlier latentd
         config = DataConfig(path=path)
-    data = open_data(config, request.cache / "images")
+    data = open_data(config, cache / "images")
     shape, expected = data.train.images.shape[1:], manifest.output.shape
     if shape != expected:
         raise DataError(

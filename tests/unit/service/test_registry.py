@@ -5,16 +5,18 @@ import shutil
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from runtime.manifest import Manifest, Parity, Precision, PrecisionFile, Requirement
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from service.batcher import Batcher
 from service.errors import InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
-from service.registry import Registry
+from service.registry import Registry, fastest
 from tests.kit.tiny_package import EXPECTED_FILE, edit_manifest, flip_byte, publish_tiny, reseal
 from tests.unit.service.parts import running_batcher, until
 
@@ -386,6 +388,43 @@ async def test_auto_is_the_fastest_precision_published(
     assert model.lane("fp32").generator.precision == "fp32"
     with pytest.raises(InvalidRequest, match="precision: got 'fp16'; allowed: auto, fp32, int8 for tiny@1"):
         model.lane("fp16")
+
+
+def told(speed: dict[Precision, float | None], **of_int8: Any) -> Manifest:
+    """A manifest whose precisions say how fast they are."""
+    reference = Parity(against="fp32", images=1, max_abs=0, mean_abs=0.0)
+    entries = {
+        name: PrecisionFile(sha256="0" * 64, size=1, file=f"{name}.onnx", parity=reference, speed=value)
+        for name, value in speed.items()
+    }
+    if "int8" in entries:
+        entries["int8"] = entries["int8"].model_copy(update=of_int8)
+    return Manifest.model_construct(precisions=entries)
+
+
+MISSED = [Requirement(expression="psnr_db>=20", value=12.0, met=False)]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        (told({"fp32": None, "int8": 2.9}), "int8"),
+        (told({"fp32": None, "int8": None}), "int8"),
+        (told({"fp32": None, "int8": 0.7}), "fp32"),
+        (told({"fp32": None, "int8": 1.05, "fp16": 1.04}), "fp32"),
+        (told({"fp32": None, "int8": 3.0}, reproducible=False), "fp32"),
+        (told({"fp32": None, "int8": 3.0}, requirements=MISSED), "fp32"),
+        (told({"int8": 0.5}), "int8"),
+        (told({"int8": 3.0}, reproducible=False), "int8"),
+        (told({"fp32": 2.8}), "fp32"),
+    ],
+)
+def test_auto_takes_what_is_worth_it_and_sound(manifest: Manifest, expected: Precision) -> None:
+    assert fastest(manifest, on_cpu=True) == expected
+
+
+def test_speeds_measured_on_a_processor_say_nothing_of_a_gpu() -> None:
+    assert fastest(told({"fp32": None, "fp16": None, "int8": 3.0}), on_cpu=False) == "fp32"
 
 
 # --- memory --------------------------------------------------------------------------------------------------
