@@ -7,10 +7,13 @@
     │  ├─ TooLarge               a body over its limit
     │  └─ UnsupportedMedia       a body of a type that is not read
     ├─ Unauthenticated           no key, or one that is not valid
-    ├─ NotFound                  no such model, version or route
+    ├─ PermissionDenied          a valid key without the scope, or a web page of another site
+    ├─ NotFound                  no such model, version, alias or route
+    ├─ Conflict                  what is there already forbids it
     ├─ MethodNotAllowed          the route exists, this method does not
     ├─ Busy                      come back in `retry_after_s` seconds
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
+    │  ├─ RateLimited            this caller has had its share
     │  ├─ NotReady               still loading
     │  └─ Draining               shutting down
     ├─ DeadlineExceeded          the time the client gave has passed
@@ -71,10 +74,22 @@ class Unauthenticated(ServiceError):
     kind = "unauthenticated"
 
 
+class PermissionDenied(ServiceError):
+    """The caller is known, and may not do this."""
+
+    kind = "permission_denied"
+
+
 class NotFound(ServiceError):
     """No such thing."""
 
     kind = "not_found"
+
+
+class Conflict(ServiceError):
+    """What is there already forbids it."""
+
+    kind = "conflict"
 
 
 class MethodNotAllowed(ServiceError):
@@ -88,8 +103,8 @@ class Busy(ServiceError):
 
     kind = "overloaded"
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after_s: float, param: str | None = None) -> None:
+        super().__init__(message, param=param)
         self.retry_after_s = retry_after_s
 
 
@@ -97,6 +112,12 @@ class Overloaded(Busy):
     """The queue is full, or its backlog is longer than the client can wait."""
 
     kind = "overloaded"
+
+
+class RateLimited(Busy):
+    """The caller has used up its images per second, or has too many requests open."""
+
+    kind = "rate_limited"
 
 
 class NotReady(Busy):

@@ -1,16 +1,19 @@
 """latentd's own calls: sampling, and everything a model's manifest says."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from service.engine import Engine
+from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
-from service.http_api.negotiation import OFFERED, Format, Layout, choose
-from service.http_api.rendering import check_layout, render
+from service.http_api.negotiation import OFFERED, STREAMED, Format, Layout, choose, choose_stream
+from service.http_api.rendering import check_layout, image_item, render
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
+from service.http_api.streaming import Event, stream_answer
+from service.inference_tensors import input_specs
 from service.registry import ServedModel
 from service.sample_files import file_format
 from service.sampling import SampleRequest
@@ -22,7 +25,8 @@ LabelValue = StrictInt | StrictStr
 Seeds = Annotated[list[StrictInt], Field(fail_fast=True)]
 Labels = Annotated[list[LabelValue], Field(fail_fast=True)]
 Matrix = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
-_LONGEST_MS = 10**9  # the server's own limit is lower; a larger integer may not fit a float
+LONGEST_MS = 10**9
+"""The server's own limit is lower; a larger integer may not fit a float."""
 
 
 class SampleFields(BaseModel):
@@ -63,7 +67,7 @@ class SampleFields(BaseModel):
             latents=None if self.latents is None else _matrix(self.latents),
             precision=self.precision,
             priority=self.priority,
-            timeout_s=None if self.timeout_ms is None else min(self.timeout_ms, _LONGEST_MS) / 1000,
+            timeout_s=None if self.timeout_ms is None else min(self.timeout_ms, LONGEST_MS) / 1000,
         )
 
 
@@ -72,13 +76,14 @@ class SampleBody(SampleFields):
 
     format: Format | None = Field(None, description="form of the answer, where Accept leaves it open")
     layout: Layout | None = Field(None, description="images, or one grid; a grid where several go into one file")
+    stream: StrictBool = Field(False, description="each image as soon as it is ready: server-sent events, or NDJSON")
 
 
 @router.post(
     "/v1/samples",
     summary="Sample images",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in OFFERED}}},
+    responses={200: {"content": {media_type: {} for media_type in (*OFFERED, *STREAMED)}}},
     openapi_extra=body_schema(SampleBody, {"n": 4, "seed": 7, "labels": "3"}),
 )
 async def sample(request: Request) -> Response:
@@ -88,16 +93,41 @@ async def sample(request: Request) -> Response:
     """
     engine = engine_of(request)
     body = await read_json(request, SampleBody)
-    answer = choose(", ".join(request.headers.getlist("accept")), body.format)
+    accept = ", ".join(request.headers.getlist("accept"))
     asked = body.to_request()
+    if body.stream:
+        return await _stream(request, engine, body, accept)
+    answer = choose(accept, body.format)
     if body.n is not None and body.n > 0:
         check_layout(body.layout, body.n, answer)
+    model = await engine.registry.get(body.model)
     if answer.file_format == "gif":  # refused before anything is computed
-        file_format("gif", (await engine.registry.get(body.model)).manifest)
-    result = await while_connected(request, engine.sample(asked))
+        file_format("gif", model.manifest)
+    result = await while_connected(request, engine.sample(asked, model))
     note_model(request, result)
     layout = check_layout(body.layout, len(result.images), answer)
     return await engine.encode(lambda: render(result, answer, layout))
+
+
+async def _stream(request: Request, engine: Engine, body: SampleBody, accept: str) -> Response:
+    """An event ``image`` for each image, then one ``done``; an ``error`` ends a stream that has begun."""
+    answer = choose_stream(accept, body.format)
+    if body.layout == "grid":
+        raise InvalidRequest.field("layout", body.layout, "images where stream is true")
+    model = await engine.registry.get(body.model)
+    chosen = file_format(answer.file_format, model.manifest)
+
+    def images(part: SampleResult, first: int) -> Iterator[Event]:
+        for row, pixels in enumerate(part.images):
+            item = image_item(part, row, pixels, chosen)
+            yield "image", {"type": "image", "index": first + row, **item}
+
+    def done(part: SampleResult, rows: int) -> Iterator[Event]:
+        named = {"model": part.model.name, "version": part.model.version, "precision": part.precision}
+        yield "done", {"type": "done", **named, "created": part.created, "images": rows}
+
+    results = engine.stream(body.to_request(), model)
+    return await stream_answer(request, engine, results, answer.media_type, images, done)
 
 
 @router.get("/v1/models", summary="List models")
@@ -120,6 +150,12 @@ async def get_model(request: Request, name: Annotated[str, "name, name@version o
     return {
         **_card(model),
         "versions": engine.registry.versions(model.name),
+        "aliases": [
+            alias
+            for alias, meaning in engine.registry.aliases().items()
+            if model.name in {name for name, _ in meaning.targets()}
+        ],
+        "inputs": [vars(spec) for spec in input_specs(model.manifest)],
         "refused": refused,
         "manifest": model.manifest.model_dump(mode="json"),
     }
@@ -137,6 +173,7 @@ def _card(model: ServedModel) -> dict[str, Any]:
         "latent_dim": model.manifest.latent.dim,
         "classes": model.manifest.classes,
         "precisions": sorted(model.lanes),
+        "encoder": model.encoder is not None,
     }
 
 
