@@ -39,9 +39,7 @@ class InterpolationRequest:
     timeout_s: float | None = None
 
 
-def interpolate(
-    first: NDArray[np.float32], last: NDArray[np.float32], steps: int, mode: Mode
-) -> NDArray[np.float32]:
+def interpolate(first: NDArray[np.float32], last: NDArray[np.float32], steps: int, mode: Mode) -> NDArray[np.float32]:
     """Latents from `first` to `last`, each ``[dim]``; both ends are exactly those given.
 
     ``slerp`` goes along the great circle (Shoemake 1985, "Animating rotation with quaternion curves"), where the length

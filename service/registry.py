@@ -209,7 +209,9 @@ class Registry:
 
     def stored(self) -> list[StoredVersion]:
         """Every version in the store by name and number."""
-        return [self._describe(name, version) for name, versions in sorted(self._versions.items()) for version in versions]
+        return [
+            self._describe(name, version) for name, versions in sorted(self._versions.items()) for version in versions
+        ]
 
     def loaded(self, name: str) -> list[ServedModel]:
         """The loaded versions of `name`, ascending."""
@@ -303,7 +305,9 @@ class Registry:
 
     def _unknown(self, name: str, version: int | None = None) -> NotFound:
         if name in self._unloaded:
-            return NotFound(f"model: {name} was unloaded; load it with /v2/repository/models/{name}/load", param="model")
+            return NotFound(
+                f"model: {name} was unloaded; load it with /v2/repository/models/{name}/load", param="model"
+            )
         reasons = [
             f"{name}@{number} was refused: {reason}"
             for (refused, number), reason in sorted(self._refused.items())

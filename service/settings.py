@@ -51,7 +51,9 @@ class Settings(BaseModel):
         default=16 << 20, ge=1024, description="largest request body, in bytes, inflated where it is compressed"
     )
     images_per_second: float | None = Field(
-        default=None, gt=0, description="most images per second of one API key without a limit of its own; none by default"
+        default=None,
+        gt=0,
+        description="most images per second of one API key without a limit of its own; none by default",
     )
     concurrent_requests: int | None = Field(
         default=None, ge=1, description="most open requests of one API key without a limit of its own; none by default"
@@ -74,7 +76,8 @@ class Settings(BaseModel):
     )
     tls_key: Path | None = Field(default=None, description="PEM file of its private key; by default no TLS")
     tls_client_ca: Path | None = Field(
-        default=None, description="PEM file of authorities that clients need a certificate of; by default they need none"
+        default=None,
+        description="PEM file of authorities that clients need a certificate of; by default they need none",
     )
     inference_threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),

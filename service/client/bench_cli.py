@@ -95,9 +95,7 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
                     return await closed_loop(
                         target, concurrency=clients, seconds=seconds, warm_up=warm_up, progress=show
                     )
-                return await open_loop(
-                    target, rate=rate, seconds=seconds, warm_up=warm_up, even=even, progress=show
-                )
+                return await open_loop(target, rate=rate, seconds=seconds, warm_up=warm_up, even=even, progress=show)
             finally:
                 await target.close()
 

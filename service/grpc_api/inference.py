@@ -94,14 +94,10 @@ class InferenceService(GRPCInferenceServiceServicer):
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
         """Tensors without their batch dimension, and the most images of a request."""
         model = await self._engine.registry.get(_reference(request.name, request.version))
-        config = ParseDict(
-            model_config(model, self._engine.max_images), pb.ModelConfig()
-        )
+        config = ParseDict(model_config(model, self._engine.max_images), pb.ModelConfig())
         return pb.ModelConfigResponse(config=config)
 
-    async def ModelStatistics(
-        self, request: pb.ModelStatisticsRequest, context: Any
-    ) -> pb.ModelStatisticsResponse:
+    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
         """Counts and times since each version was loaded."""
         registry = self._engine.registry
         if request.name:
@@ -113,9 +109,7 @@ class InferenceService(GRPCInferenceServiceServicer):
             model_stats=[ParseDict(model_statistics(model), pb.ModelStatistics()) for model in models]
         )
 
-    async def RepositoryIndex(
-        self, request: pb.RepositoryIndexRequest, context: Any
-    ) -> pb.RepositoryIndexResponse:
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
         """Every version in the store, whether it is loaded, and why not."""
         return pb.RepositoryIndexResponse(
             models=[

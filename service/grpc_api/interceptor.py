@@ -65,7 +65,7 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
             return _refusing(handler, Internal(request_id), request_id)
         if not method.startswith(_OWN):
             return handler
-        call = _Call(self._metrics, self._quotas, caller, need, method, request_id)
+        call = _Call(self._metrics, self._quotas, caller, need=need, method=method, request_id=request_id)
         if handler.response_streaming:
             behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
             return _like(handler, call.streaming(behaviour))
@@ -77,7 +77,7 @@ class _Call:
     """One call: its caller, its place in the metrics, its status."""
 
     def __init__(
-        self, metrics: Metrics, quotas: Quotas, caller: Caller, need: Need, method: str, request_id: str
+        self, metrics: Metrics, quotas: Quotas, caller: Caller, *, need: Need, method: str, request_id: str
     ) -> None:
         self._metrics = metrics
         self._quotas = quotas

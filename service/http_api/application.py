@@ -29,7 +29,7 @@ from service.metrics import Metrics
 from service.quotas import Quotas
 
 _PATIENCE_S = 20.0
-_ROUTERS = (
+ROUTERS = (
     native.router,
     interpolations.router,
     reconstructions.router,
@@ -39,6 +39,7 @@ _ROUTERS = (
     inference_repository.router,
     operations.router,
 )
+"""Every route beside those of the documentation."""
 
 
 def create_application(
@@ -81,7 +82,7 @@ def create_routes() -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
     )
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)

@@ -34,7 +34,9 @@ class RepositoryBody(BaseModel):
 async def all_statistics(request: Request) -> dict[str, Any]:
     """Counts and times since each version was loaded."""
     registry = engine_of(request).registry
-    return {"model_stats": [model_statistics(each) for model in registry.served() for each in registry.loaded(model.name)]}
+    return {
+        "model_stats": [model_statistics(each) for model in registry.served() for each in registry.loaded(model.name)]
+    }
 
 
 @router.get("/models/{name}/stats", summary="Statistics of a model")
@@ -55,7 +57,9 @@ async def config(request: Request, name: str, version: str = "") -> dict[str, An
     return model_config(await engine.registry.get(f"{name}@{version}" if version else name), engine.max_images)
 
 
-@router.post("/repository/index", summary="Versions in the store", openapi_extra=body_schema(IndexBody, {"ready": True}))
+@router.post(
+    "/repository/index", summary="Versions in the store", openapi_extra=body_schema(IndexBody, {"ready": True})
+)
 async def index(request: Request) -> list[dict[str, str]]:
     """Every version in the store, whether it is loaded, and why not."""
     body = await read_json(request, IndexBody)

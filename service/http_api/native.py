@@ -127,7 +127,7 @@ async def _stream(request: Request, engine: Engine, body: SampleBody, accept: st
         yield "done", {"type": "done", **named, "created": part.created, "images": rows}
 
     results = engine.stream(body.to_request(), model)
-    return await stream_answer(request, engine, results, answer.media_type, images, done)
+    return await stream_answer(request, engine, results, media_type=answer.media_type, to_events=images, last=done)
 
 
 @router.get("/v1/models", summary="List models")

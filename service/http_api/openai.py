@@ -1,8 +1,8 @@
-"""The OpenAI image calls: `client.images.generate` (streamed too) and `create_variation` of the `openai` package work."""
+"""The OpenAI image calls: those of `client.images` in the unmodified `openai` package, streamed too."""
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -88,20 +88,25 @@ async def _stream(
 ) -> Response:
     def completed(part: SampleResult, first: int) -> Iterator[Event]:
         for row, pixels in enumerate(part.images):
-            yield "image_generation.completed", {
-                "type": "image_generation.completed",
-                **image_item(part, row, pixels, chosen),
-                "index": first + row,
-                "created_at": part.created,
-                "size": _size(model),
-                "quality": "auto",
-                "background": "opaque",
-                "output_format": chosen,
-                "model": part.model.manifest.reference,
-            }
+            yield (
+                "image_generation.completed",
+                {
+                    "type": "image_generation.completed",
+                    **image_item(part, row, pixels, chosen),
+                    "index": first + row,
+                    "created_at": part.created,
+                    "size": _size(model),
+                    "quality": "auto",
+                    "background": "opaque",
+                    "output_format": chosen,
+                    "model": part.model.manifest.reference,
+                },
+            )
 
     results = engine.stream(asked, model)
-    return await stream_answer(request, engine, results, "text/event-stream", completed, lambda part, rows: ())
+    return await stream_answer(
+        request, engine, results, media_type="text/event-stream", to_events=completed, last=lambda part, rows: ()
+    )
 
 
 class VariationFields(ImageFields):

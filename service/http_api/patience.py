@@ -13,16 +13,18 @@ from service.errors import Cancelled, DeadlineExceeded
 from service.http_api.errors import STATUS
 
 _LOG = logging.getLogger(__name__)
-_SLOWEST = 10_000  # bytes per second that a client must manage once its grace is over
+SLOWEST = 10_000
+"""Bytes per second that a client must manage once its grace is over."""
 _PIECE = 256 << 10
 
 
 class Patience:
-    """Gives a body and an answer `grace_s` seconds, and one more for every 10 kB."""
+    """Gives a body and an answer `grace_s` seconds, and one more for every `slowest` bytes."""
 
-    def __init__(self, app: ASGIApp, grace_s: float) -> None:
+    def __init__(self, app: ASGIApp, grace_s: float, *, slowest: int = SLOWEST) -> None:
         self._app = app
         self._grace_s = grace_s
+        self._slowest = slowest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
@@ -42,9 +44,9 @@ class Patience:
             except TimeoutError:
                 scope["state"]["close"] = True
                 raise DeadlineExceeded(
-                    f"body: not whole after {self._grace_s:g} s and 1 s more per {_SLOWEST} bytes", param="body"
+                    f"body: not whole after {self._grace_s:g} s and 1 s more per {self._slowest} bytes", param="body"
                 ) from None
-            deadline += len(message.get("body", b"")) / _SLOWEST
+            deadline += len(message.get("body", b"")) / self._slowest
             arrived = not message.get("more_body", False)
             return message
 
@@ -57,7 +59,7 @@ class Patience:
                 piece = body[start : start + _PIECE]
                 more = message.get("more_body", False) or start + _PIECE < len(body)
                 try:
-                    async with asyncio.timeout(self._grace_s + len(piece) / _SLOWEST):
+                    async with asyncio.timeout(self._grace_s + len(piece) / self._slowest):
                         await send({"type": "http.response.body", "body": piece, "more_body": more})
                 except TimeoutError:
                     scope["state"]["status"] = STATUS["cancelled"]

@@ -51,6 +51,7 @@ async def stream_answer(
     request: Request,
     engine: Engine,
     results: AsyncGenerator[SampleResult],
+    *,
     media_type: str,
     to_events: Callable[[SampleResult, int], Iterable[Event]],
     last: Callable[[SampleResult, int], Iterable[Event]],

@@ -87,7 +87,7 @@ def _choices(schema: Content, document: Content) -> dict[str, Content]:
             found.update(_choices(_resolve(alternative, document), document))
         return found
     kind = schema.get("type", "anything")
-    return {each: schema for each in kind} if isinstance(kind, list) else {kind: schema}
+    return dict.fromkeys(kind, schema) if isinstance(kind, list) else {kind: schema}
 
 
 def _resolve(schema: Content, document: Content) -> Content:
