@@ -12,7 +12,7 @@ import grpc
 
 from service.access import ANYBODY, Caller, Need, act_for, admit
 from service.engine import SampleResult
-from service.errors import Internal, ServiceError
+from service.errors import Internal, InvalidRequest, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.grpc_api.permissions import needed
 from service.keys import KeyFile
@@ -21,7 +21,7 @@ from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
 
 _LOG = logging.getLogger("latentd.access")
-_OWN = ("/latentd.", "/inference.")
+_COUNTED = {"/latentd.": "grpc", "/inference.": "inference_grpc"}  # health and reflection are not
 
 _Handler = Any  # grpc.RpcMethodHandler, whose type parameters exist in its stubs only
 
@@ -34,7 +34,7 @@ def note_model(result: SampleResult) -> None:
 
 
 class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
-    """Wraps the calls of our services; health and reflection only pass the key check."""
+    """Wraps every call."""
 
     def __init__(self, metrics: Metrics, keys: KeyFile, quotas: Quotas) -> None:
         self._metrics = metrics
@@ -63,14 +63,8 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         except Exception:  # noqa: BLE001 - as below: a key file that broke while running
             _LOG.exception("call %s failed", request_id)
             return _refusing(handler, Internal(request_id), request_id)
-        if not method.startswith(_OWN):
-            return handler
         call = _Call(self._metrics, self._quotas, caller, need=need, method=method, request_id=request_id)
-        if handler.response_streaming:
-            behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            return _like(handler, call.streaming(behaviour))
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        return _like(handler, call.unary(behaviour))
+        return _like(handler, call.streaming(handler) if handler.response_streaming else call.unary(handler))
 
 
 class _Call:
@@ -84,16 +78,18 @@ class _Call:
         self._caller = caller
         self._counted = need not in ("nothing", "key")
         self._method = method
-        self._api = "inference_grpc" if method.startswith("/inference.") else "grpc"
+        self._api = next((api for prefix, api in _COUNTED.items() if method.startswith(prefix)), None)
         self._request_id = request_id
         self._code = "OK"
 
-    def unary(self, behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Any:
-        """`behaviour`, observed."""
+    def unary(self, handler: _Handler) -> Any:
+        """The handler's behaviour, observed."""
+        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
-        async def call(request: Any, context: Any) -> Any:
+        async def call(content: Any, context: Any) -> Any:
             with self._observed(context):
                 try:
+                    request = _read(handler, content)
                     with self._on_behalf():
                         return await behaviour(request, context)
                 except Exception as error:  # noqa: BLE001 - the outer boundary of a call
@@ -101,12 +97,14 @@ class _Call:
 
         return call
 
-    def streaming(self, behaviour: Callable[[Any, Any], AsyncGenerator[Any]]) -> Any:
-        """`behaviour`, observed from its first message to its last."""
+    def streaming(self, handler: _Handler) -> Any:
+        """The handler's behaviour, observed from its first message to its last."""
+        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-        async def call(request: Any, context: Any) -> Any:
+        async def call(content: Any, context: Any) -> Any:
             with self._observed(context):
                 try:
+                    request = _read(handler, content)
                     with self._on_behalf():
                         async with aclosing(behaviour(request, context)) as messages:
                             async for message in messages:
@@ -134,8 +132,9 @@ class _Call:
             raise
         finally:
             seconds = time.perf_counter() - start
-            self._metrics.requests.labels(*_served.get(), self._api, self._code).inc()
-            self._metrics.request_seconds.labels(self._api).observe(seconds)
+            if self._api:
+                self._metrics.requests.labels(*_served.get(), self._api, self._code).inc()
+                self._metrics.request_seconds.labels(self._api).observe(seconds)
             _LOG.debug("%s %s %s %.1f ms", self._request_id, self._method, self._code, seconds * 1e3)
 
     async def _fail(self, context: Any, error: Exception) -> None:
@@ -167,8 +166,29 @@ def _refusing(handler: _Handler, error: ServiceError, request_id: str) -> _Handl
     return _like(handler, refuse_stream if handler.response_streaming else refuse)
 
 
+def _read(handler: _Handler, content: Any) -> Any:
+    """The request, or the requests, of a call: gRPC itself would answer bytes that are no message with UNKNOWN.
+
+    Raises:
+        InvalidRequest: they are none; of a stream, when its turn comes.
+    """
+    deserialize = handler.request_deserializer or (lambda message: message)
+
+    def read(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except Exception as error:  # protobuf's own classes differ between its implementations
+            raise InvalidRequest("message: these bytes are not what the method takes; see its .proto") from error
+
+    async def read_all() -> AsyncGenerator[Any]:
+        async for message in content:
+            yield read(message)
+
+    return read_all() if handler.request_streaming else read(content)
+
+
 def _like(handler: _Handler, behaviour: Any) -> _Handler:
-    """`handler` with another behaviour."""
+    """A handler of the same form that hands `behaviour` the bytes of requests."""
     forms = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -176,7 +196,5 @@ def _like(handler: _Handler, behaviour: Any) -> _Handler:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     return forms[handler.request_streaming, handler.response_streaming](
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
+        behaviour, response_serializer=handler.response_serializer
     )
