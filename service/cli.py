@@ -47,6 +47,20 @@ Examples:
 Then, in another terminal:
   curl -s http://127.0.0.1:8000/v1/samples -d '{"n": 16, "seed": 7}' -H 'Accept: image/png' -o grid.png
   curl -s http://127.0.0.1:8000/v1/models
+  latentd sample --labels 0,1,2 --n 10 --out digits.png
+  latentd bench --concurrency 8 --seconds 10
+
+\b
+Or in Python, with the clients you have:
+  import openai, tritonclient.http, tritonclient.grpc
+  openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none").images.generate(model="MODEL", prompt="")
+  tritonclient.http.InferenceServerClient("127.0.0.1:8000").get_model_metadata("MODEL")
+  tritonclient.grpc.InferenceServerClient("127.0.0.1:8001").get_model_metadata("MODEL")
+
+\b
+Beyond this machine (a key is then needed), with TLS, and a limit for each key:
+  latentd keys create dashboard --state state
+  latentd serve --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key --images-per-second 500
 """
 )
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), envvar="LATENTD_CONFIG", help="TOML file")
