@@ -116,9 +116,7 @@ def test_the_same_over_grpc(channel: grpc.Channel) -> None:
         ("X", {"target": "tiny@1"}, 400, "alias: got 'X'"),
     ],
 )
-def test_a_wrong_alias_is_refused(
-    http: httpx.Client, name: str, body: dict[str, Any], status: int, words: str
-) -> None:
+def test_a_wrong_alias_is_refused(http: httpx.Client, name: str, body: dict[str, Any], status: int, words: str) -> None:
     answer = http.put(f"/v1/aliases/{name}", json=body)
     assert answer.status_code == status, answer.text
     assert words in answer.json()["error"]["message"]

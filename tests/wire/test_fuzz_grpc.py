@@ -70,7 +70,9 @@ def senseless(kind: Any, draw: random.Random, depth: int = 0) -> Message:
 
 def scalar(field: FieldDescriptor, draw: random.Random) -> Any:
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return draw.choice(TEXTS) if field.type == FieldDescriptor.TYPE_STRING else draw.randbytes(draw.choice([0, 8, 99]))
+        return (
+            draw.choice(TEXTS) if field.type == FieldDescriptor.TYPE_STRING else draw.randbytes(draw.choice([0, 8, 99]))
+        )
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
         return draw.choice([0, 1, 2, 3, 99])
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:

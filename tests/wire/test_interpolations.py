@@ -59,9 +59,7 @@ def test_an_animation_shows_every_step(http: httpx.Client, file_format: str, fra
     assert np.array_equal(found, frames[..., 0])
 
 
-def test_a_png_is_a_film_strip_and_json_may_carry_one_animation(
-    http: httpx.Client, frames: NDArray[np.uint8]
-) -> None:
+def test_a_png_is_a_film_strip_and_json_may_carry_one_animation(http: httpx.Client, frames: NDArray[np.uint8]) -> None:
     strip = np.asarray(Image.open(io.BytesIO(ask(http, "image/png").content)))
     assert np.array_equal(strip, np.concatenate(list(frames[..., 0]), axis=1))
     (item,) = ask(http, "application/json", format="gif").json()["data"]
@@ -70,9 +68,7 @@ def test_a_png_is_a_film_strip_and_json_may_carry_one_animation(
 
 def test_grpc_yields_the_same(channel: grpc.Channel, http: httpx.Client, frames: NDArray[np.uint8]) -> None:
     stub = GenerationStub(channel)
-    request = InterpolateRequest(
-        from_seed=11, to_seed=12, steps=6, labels=[Label(name="3")], precision=PRECISION_FP32
-    )
+    request = InterpolateRequest(from_seed=11, to_seed=12, steps=6, labels=[Label(name="3")], precision=PRECISION_FP32)
     answer = stub.Interpolate(request)
     found = np.stack([np.frombuffer(image.data, np.uint8).reshape(answer.shape) for image in answer.images])
     assert np.array_equal(found, frames)

@@ -93,9 +93,7 @@ def openai_images(server: ServerProcess, asked: Asked) -> Pixels:
     prompt = "" if asked.label is None else str(asked.label)
     fields = asked.fields
     with openai.OpenAI(base_url=f"{server.http}/v1", api_key="none", max_retries=0) as client:
-        answer = client.images.generate(
-            model=fields.pop("model"), prompt=prompt, n=fields.pop("n"), extra_body=fields
-        )
+        answer = client.images.generate(model=fields.pop("model"), prompt=prompt, n=fields.pop("n"), extra_body=fields)
     return decoded(answer.data)
 
 

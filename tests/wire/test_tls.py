@@ -175,11 +175,13 @@ def test_a_new_certificate_is_served_to_new_connections_and_a_broken_one_is_not(
 
 
 def test_a_wrong_file_stops_the_start(tmp_path: Path, secured: Secured) -> None:
-    with pytest.raises(AssertionError) as caught:
-        with running_server(
+    with (
+        pytest.raises(AssertionError) as caught,
+        running_server(
             secured.folder / "models", tmp_path / "state", "--tls-certificate=absent.pem", "--tls-key=absent.key"
-        ):
-            pass
+        ),
+    ):
+        pass
     assert "exit code 1" in str(caught.value)
     log = (tmp_path / "state" / "server.log").read_text()
     assert "settings tls_certificate absent.pem, tls_key absent.key" in log

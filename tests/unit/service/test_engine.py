@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from runtime.store import DirectoryStore
+from service.access import Caller, act_for
 from service.batcher import Batcher
 from service.engine import Engine
-from service.access import Caller, act_for
 from service.errors import DeadlineExceeded, InvalidRequest, RateLimited
 from service.metrics import Metrics
 from service.quotas import Quotas

@@ -69,9 +69,7 @@ def test_the_file_is_not_read_again_while_it_stays_the_same(state: Path) -> None
 def test_scopes_limits_and_expiry_are_kept(state: Path) -> None:
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     keys = KeyFile(state)
-    key = keys.create(
-        "a", scopes=["admin", "sample"], expires=soon, images_per_second=2.5, concurrent_requests=3
-    )
+    key = keys.create("a", scopes=["admin", "sample"], expires=soon, images_per_second=2.5, concurrent_requests=3)
     found = KeyFile(state).find(key)
     assert found is not None
     assert (found.scopes, found.expires, found.expired) == (("sample", "admin"), soon, False)

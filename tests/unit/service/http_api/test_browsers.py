@@ -66,9 +66,7 @@ async def test_a_page_of_another_site_may_not_call(client_of: Open, origin: str)
         refused = await client.post("/v1/samples", headers={"Origin": origin})
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
         assert "access-control-allow-origin" not in refused.headers
-        asked = await client.options(
-            "/v1/samples", headers={"Origin": origin, "Access-Control-Request-Method": "POST"}
-        )
+        asked = await client.options("/v1/samples", headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
         assert asked.status_code == 403
         read = await client.get("/v1/models", headers={"Origin": origin})
         assert "access-control-allow-origin" not in read.headers, "the browser keeps the answer from the page"
