@@ -94,9 +94,9 @@ def test_http_refuses_a_client_without_a_certificate_of_the_authority(secured: S
     stranger = tmp_path / "stranger.pem"
     trustme.CA().issue_cert("client").private_key_and_cert_chain_pem.write_to_path(stranger)
     for certificate in (None, stranger):
-        with httpx.Client(verify=client_context(secured, certificate=certificate)) as client:
-            with pytest.raises(httpx.TransportError):
-                client.get(f"{secured.server.http}/livez")
+        context = client_context(secured, certificate=certificate)
+        with httpx.Client(verify=context) as client, pytest.raises(httpx.TransportError):
+            client.get(f"{secured.server.http}/livez")
     with httpx.Client(verify=client_context(secured, certificate=secured.own)) as client:
         answer = client.get(f"{secured.server.http}/livez")
         assert answer.status_code == 200
@@ -136,10 +136,10 @@ def test_old_protocols_are_refused(secured: Secured) -> None:
 
 
 def served_over_http(secured: Secured) -> bytes:
-    with httpx.Client(verify=client_context(secured, certificate=secured.own)) as client:
-        with client.stream("GET", f"{secured.server.http}/livez") as answer:
-            found: bytes = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert(True)
-            return found
+    context = client_context(secured, certificate=secured.own)
+    with httpx.Client(verify=context) as client, client.stream("GET", f"{secured.server.http}/livez") as answer:
+        found: bytes = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert(True)
+        return found
 
 
 def test_a_new_certificate_is_served_to_new_connections_and_a_broken_one_is_not(secured: Secured) -> None:
@@ -167,9 +167,9 @@ def test_a_new_certificate_is_served_to_new_connections_and_a_broken_one_is_not(
         with httpx.Client(verify=context) as client, pytest.raises(httpx.TransportError):
             client.get(f"{secured.server.http}/livez")
         fresh = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.secure_channel(secured.server.grpc, credentials, options=fresh) as channel:
-            with pytest.raises(grpc.RpcError):
-                GenerationStub(channel).Sample(SampleRequest(), timeout=3)
+        channel = grpc.secure_channel(secured.server.grpc, credentials, options=fresh)
+        with channel, pytest.raises(grpc.RpcError):
+            GenerationStub(channel).Sample(SampleRequest(), timeout=3)
     finally:
         client_ca.write_bytes(old_ca)
 
