@@ -21,7 +21,7 @@ from runtime.atomic import write_atomic
 from service.settings import SettingsError
 
 Scope = Literal["sample", "train", "admin"]
-"""`sample`: draw images; `train`: files and jobs; `admin`: change what is served. Reading needs no scope, only a key."""
+"""`sample`: draw images; `train`: files and jobs; `admin`: change what is served. Reading needs a key without scope."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

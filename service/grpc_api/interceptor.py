@@ -1,6 +1,7 @@
 """What happens around every gRPC call: authenticate, count, time, and turn errors into statuses."""
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -64,7 +65,8 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
             _LOG.exception("call %s failed", request_id)
             return _refusing(handler, Internal(request_id), request_id)
         call = _Call(self._metrics, self._quotas, caller, need=need, method=method, request_id=request_id)
-        return _like(handler, call.streaming(handler) if handler.response_streaming else call.unary(handler))
+        yields = inspect.isasyncgenfunction(_behaviour(handler))  # else it returns, or writes to the context
+        return _like(handler, call.yielding(handler) if yields else call.returning(handler))
 
 
 class _Call:
@@ -82,9 +84,9 @@ class _Call:
         self._request_id = request_id
         self._code = "OK"
 
-    def unary(self, handler: _Handler) -> Any:
+    def returning(self, handler: _Handler) -> Any:
         """The handler's behaviour, observed."""
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        behaviour = _behaviour(handler)
 
         async def call(content: Any, context: Any) -> Any:
             with self._observed(context):
@@ -97,9 +99,9 @@ class _Call:
 
         return call
 
-    def streaming(self, handler: _Handler) -> Any:
+    def yielding(self, handler: _Handler) -> Any:
         """The handler's behaviour, observed from its first message to its last."""
-        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        behaviour = _behaviour(handler)
 
         async def call(content: Any, context: Any) -> Any:
             with self._observed(context):
@@ -164,6 +166,13 @@ def _refusing(handler: _Handler, error: ServiceError, request_id: str) -> _Handl
         yield  # makes this an asynchronous generator, as streaming handlers are
 
     return _like(handler, refuse_stream if handler.response_streaming else refuse)
+
+
+def _behaviour(handler: _Handler) -> Any:
+    """The one of its four functions that a handler has."""
+    if handler.response_streaming:
+        return handler.stream_stream if handler.request_streaming else handler.unary_stream
+    return handler.stream_unary if handler.request_streaming else handler.unary_unary
 
 
 def _read(handler: _Handler, content: Any) -> Any:

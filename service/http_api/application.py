@@ -81,6 +81,7 @@ def create_routes() -> FastAPI:
         summary="Images from generative models, over HTTP and gRPC.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        redirect_slashes=False,
     )
     for router in ROUTERS:
         app.include_router(router)
