@@ -35,8 +35,8 @@ ROUTERS = (
     reconstructions.router,
     aliases.router,
     openai.router,
+    inference_repository.router,  # before the next: /v2/models/stats is no model
     inference.router,
-    inference_repository.router,
     operations.router,
 )
 """Every route beside those of the documentation."""

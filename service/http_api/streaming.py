@@ -87,8 +87,11 @@ async def stream_answer(
         for name, content in last(part, row):
             yield write(name, content)
 
+    async def begin() -> SampleResult:
+        return await anext(results)
+
     try:
-        first = await while_connected(request, anext(results))
+        first = await while_connected(request, begin())
     except BaseException:
         await results.aclose()
         raise
