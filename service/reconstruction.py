@@ -146,8 +146,8 @@ def _frame(image: Image.Image, output: Output) -> NDArray[np.uint8]:
     frame = image.convert("L" if output.channels == 1 else "RGB")
     if frame.size != (output.width, output.height):
         scale = min(frame.width / output.width, frame.height / output.height)
-        width, height = output.width * scale, output.height * scale
-        left, top = (frame.width - width) / 2, (frame.height - height) / 2
-        box = (left, top, left + width, top + height)
-        frame = frame.resize((output.width, output.height), Image.Resampling.LANCZOS, box=box)
+        width, height = max(1, round(output.width * scale)), max(1, round(output.height * scale))
+        left, top = (frame.width - width) // 2, (frame.height - height) // 2
+        frame = frame.crop((left, top, left + width, top + height))
+        frame = frame.resize((output.width, output.height), Image.Resampling.LANCZOS)
     return np.asarray(frame, dtype=np.uint8).reshape(output.height, output.width, output.channels)
