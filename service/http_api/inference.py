@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from runtime import __version__
 from service.engine import SampleResult
 from service.errors import InvalidRequest, NotReady
+from service.http_api import answer_schemas
 from service.http_api.requests import (
     ON_LOOP_BYTES,
     decode_large,
@@ -44,7 +45,7 @@ _HEADER_LENGTH = "Inference-Header-Content-Length"
 _JSON_PIXELS = 4 << 20  # as numbers in JSON each pixel takes four bytes of text and more of memory
 
 
-INFER_SCHEMA: dict[str, Any] = {
+_INFER_BODY: dict[str, Any] = {
     "parameters": [
         {
             "name": _HEADER_LENGTH,
@@ -146,12 +147,19 @@ async def model_ready(request: Request, name: str, version: str = "") -> dict[st
     return {"name": model.name, "ready": True}
 
 
-@router.post("/models/{name}/infer", summary="Infer", response_class=Response, openapi_extra=INFER_SCHEMA)
+@router.post(
+    "/models/{name}/infer",
+    summary="Infer",
+    response_class=Response,
+    responses=answer_schemas.inference(),
+    openapi_extra=_INFER_BODY,
+)
 @router.post(
     "/models/{name}/versions/{version}/infer",
     summary="Infer with a version",
     response_class=Response,
-    openapi_extra=INFER_SCHEMA,
+    responses=answer_schemas.inference(),
+    openapi_extra=_INFER_BODY,
 )
 async def infer(request: Request, name: str, version: str = "") -> Response:
     """Latents or seeds in, images out, as JSON numbers or as binary tensors."""

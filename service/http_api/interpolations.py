@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from runtime.sequences import encode_file
 from service.engine import SampleResult
 from service.errors import InvalidRequest
+from service.http_api import answer_schemas
 from service.http_api.native import LONGEST_MS, Labels, LabelValue
 from service.http_api.negotiation import OFFERED, Answer, Format, choose
 from service.http_api.rendering import identity_headers, image_item, render
@@ -67,7 +68,7 @@ class InterpolationBody(BaseModel):
     "/v1/interpolations",
     summary="Interpolate between two seeds",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in OFFERED}}},
+    responses=answer_schemas.interpolations(*OFFERED),
     openapi_extra=body_schema(InterpolationBody, {"from_seed": 7, "to_seed": 8, "steps": 12, "format": "gif"}),
 )
 async def interpolate(request: Request) -> Response:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
+from service.http_api import answer_schemas
 from service.http_api.negotiation import OFFERED, STREAMED, Format, Layout, choose, choose_stream
 from service.http_api.rendering import check_layout, image_item, render
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
@@ -83,7 +84,7 @@ class SampleBody(SampleFields):
     "/v1/samples",
     summary="Sample images",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in (*OFFERED, *STREAMED)}}},
+    responses=answer_schemas.samples(*OFFERED, *STREAMED),
     openapi_extra=body_schema(SampleBody, {"n": 4, "seed": 7, "labels": "3"}),
 )
 async def sample(request: Request) -> Response:

@@ -11,6 +11,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 from runtime.sequences import FileFormat
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
+from service.http_api import answer_schemas
 from service.http_api.native import SampleFields
 from service.http_api.rendering import image_item
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
@@ -59,7 +60,7 @@ class ImageGenerationBody(SampleFields):
     "/v1/images/generations",
     summary="Generate images (OpenAI)",
     response_class=JSONResponse,
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses=answer_schemas.openai_images("text/event-stream"),
     openapi_extra=body_schema(ImageGenerationBody, {"prompt": "3", "n": 2}),
 )
 async def generate(request: Request) -> Response:
@@ -125,6 +126,7 @@ class VariationFields(ImageFields):
     "/v1/images/variations",
     summary="Variations of an image (OpenAI)",
     response_class=JSONResponse,
+    responses=answer_schemas.openai_images(),
     openapi_extra=upload_schema(VariationFields),
 )
 async def vary(request: Request) -> Response:

@@ -91,6 +91,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _hoist(operation, schemas)
+            _drop_versions(operation)
             _add_access(operation, needed(method.upper(), path))
             _add_errors(operation, path, method)
     components = document.setdefault("components", {})
@@ -105,6 +106,13 @@ def _hoist(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Move definitions from inside the bodies to where their references point."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schemas.update(content["schema"].pop("$defs", {}))
+
+
+def _drop_versions(operation: dict[str, Any]) -> None:
+    """The inference protocol's version is a part of the path, in the routes that have it."""
+    if "parameters" in operation:
+        asked = [each for each in operation["parameters"] if (each["in"], each["name"]) != ("query", "version")]
+        operation["parameters"] = asked
 
 
 def _add_access(operation: dict[str, Any], need: str) -> None:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from service.http_api import answer_schemas
 from service.http_api.negotiation import OFFERED, Format, choose
 from service.http_api.rendering import render
 from service.http_api.requests import engine_of, note_model, while_connected
@@ -23,7 +24,7 @@ class ReconstructionFields(ImageFields):
     "/v1/reconstructions",
     summary="Reconstruct an image",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in OFFERED}}},
+    responses=answer_schemas.samples(*OFFERED),
     openapi_extra=upload_schema(ReconstructionFields),
 )
 async def create_reconstruction(request: Request) -> Response:
