@@ -207,6 +207,26 @@ class Registry:
             self._unload(*loaded)
         self._tell_listeners()
 
+    async def delete(self, reference: str) -> None:
+        """Remove the version that ``name@version`` names from the store; requests in flight end on it.
+
+        Raises:
+            InvalidRequest: no version is named.
+            NotFound: it is not in the store.
+            Conflict: an alias stands for it.
+        """
+        name, _, number = reference.partition("@")
+        if not number.isascii() or not number.isdecimal() or len(number) > 10:
+            raise InvalidRequest.field("model", reference, "name@version: one version at a time")
+        version = int(number)
+        if version not in self._versions.get(name, ()):
+            raise self._unknown(name, version)
+        for alias, meaning in self.aliases().items():
+            if (name, version) in meaning.targets():
+                raise Conflict(f"model: the alias {alias} stands for {reference}; delete it first", param="model")
+        await asyncio.to_thread(self._store.delete, name, version)
+        await self.refresh()
+
     def stored(self) -> list[StoredVersion]:
         """Every version in the store by name and number."""
         return [

@@ -162,6 +162,13 @@ async def get_model(request: Request, name: Annotated[str, "name, name@version o
     }
 
 
+@router.delete("/v1/models/{name}", summary="Delete a version")
+async def delete_model(request: Request, name: Annotated[str, "name@version"]) -> dict[str, Any]:
+    """Remove a version from the store for ever; requests in flight end on it. Scope: admin."""
+    await engine_of(request).registry.delete(name)
+    return {"id": name, "object": "model", "deleted": True}
+
+
 def _card(model: ServedModel) -> dict[str, Any]:
     return {
         "id": model.name,

@@ -129,7 +129,7 @@ def _add_errors(operation: dict[str, Any], path: str, method: str) -> None:
         statuses += _OF_BODIES
     if "{" in path or "requestBody" in operation:
         statuses += (400, 404)
-    if path.startswith("/v1/aliases/") and method == "put":
+    if (method, path) in (("put", "/v1/aliases/{alias}"), ("delete", "/v1/models/{name}")):
         statuses.append(409)
     if path.startswith("/v2/repository/models/"):
         statuses.append(501)

@@ -44,6 +44,7 @@ HTTP_NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/metrics"): "key",
     ("GET", "/v1/models"): "key",
     ("GET", "/v1/models/{name}"): "key",
+    ("DELETE", "/v1/models/{name}"): "admin",
     ("POST", "/v1/samples"): "sample",
     ("POST", "/v1/interpolations"): "sample",
     ("POST", "/v1/reconstructions"): "sample",

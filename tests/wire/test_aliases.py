@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import httpx
 import numpy as np
+import openai
 import pytest
 import tritonclient.grpc
 import tritonclient.http
@@ -181,6 +182,25 @@ def test_triton_reads_configuration_and_statistics(triton: Any) -> None:
         triton.infer("tiny", [bad])
     after = counts()
     assert (after[0] - before[0], after[1] - before[1], after[2] - before[2]) == (5, 1, 1)
+
+
+def test_a_version_is_deleted_for_ever_unless_an_alias_stands_for_it(server: ServerProcess, http: httpx.Client) -> None:
+    store = DirectoryStore(server.log.parent.parent / "models")
+    publish_tiny(store, "brief", precisions=("fp32",))
+    assert http.post("/v2/repository/models/brief/load").status_code == 200
+    http.put("/v1/aliases/kept", json={"target": "brief@1"})
+    with openai.OpenAI(base_url=f"{server.http}/v1", api_key="none", max_retries=0) as client:
+        with pytest.raises(openai.ConflictError, match="the alias kept stands for brief@1"):
+            client.models.delete("brief@1")
+        http.delete("/v1/aliases/kept")
+        for wrong, error in (("brief", openai.BadRequestError), ("brief@2", openai.NotFoundError)):
+            with pytest.raises(error):
+                client.models.delete(wrong)
+        assert client.models.delete("brief@1").deleted
+    assert "brief" not in store.versions()
+    assert http.get("/v1/models/brief").status_code == 404
+    publish_tiny(store, "brief", precisions=("fp32",))
+    assert store.versions()["brief"] == [2], "a number is not given again"
 
 
 def test_aliases_survive_a_restart(tmp_path: Path, server: ServerProcess) -> None:
