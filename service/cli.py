@@ -106,16 +106,14 @@ def keys() -> None:
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
-class _Lifetime(click.ParamType[datetime]):
+def _over_after(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     """A duration like 90d as the time when it is over."""
-
-    name = "DURATION"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        found = re.fullmatch(r"([1-9]\d{0,5})([mhdw])", value)
-        if not found:
-            self.fail(f"{value!r} is no duration; allowed: a number and m, h, d or w, e.g. 90d", param, ctx)
-        return datetime.now(UTC).replace(microsecond=0) + int(found[1]) * _UNITS[found[2]]
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", value)
+    if not found:
+        raise click.BadParameter(f"{value!r} is no duration; allowed: a number and m, h, d or w, e.g. 90d")
+    return datetime.now(UTC).replace(microsecond=0) + int(found[1]) * _UNITS[found[2]]
 
 
 @keys.command("create")
@@ -130,7 +128,7 @@ class _Lifetime(click.ParamType[datetime]):
     show_default=True,
     help="what its holder may do beside reading: draw images; train and synthesize; change what is served. Repeatable",
 )
-@click.option("--expires", type=_Lifetime(), help="e.g. 12h, 90d; default: never")
+@click.option("--expires", metavar="DURATION", callback=_over_after, help="e.g. 12h, 90d; default: never")
 @click.option("--images-per-second", type=click.FloatRange(0, min_open=True), help="default: the server's limit")
 @click.option("--concurrent-requests", type=click.IntRange(1), help="default: the server's limit")
 @click.option("--unless-any", is_flag=True, help="do nothing where a key exists, for set-ups that start again")

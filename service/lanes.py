@@ -35,9 +35,14 @@ class Rows:
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows ``start … stop - 1``."""
-        columns = (self.seeds, self.latents, self.labels, self.truncation)
-        seeds, latents, labels, truncation = (None if all_ is None else all_[start:stop] for all_ in columns)
-        return Rows(stop - start, seeds, latents, labels, truncation)  # type: ignore[arg-type]  # each keeps its type
+        rows = slice(start, stop)
+        return Rows(
+            n=stop - start,
+            seeds=None if self.seeds is None else self.seeds[rows],
+            latents=None if self.latents is None else self.latents[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            truncation=None if self.truncation is None else self.truncation[rows],
+        )
 
 
 @dataclass(slots=True, eq=False)

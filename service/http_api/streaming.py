@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import Request
@@ -62,7 +63,7 @@ async def stream_answer(
         results: as `Engine.stream` yields them.
         media_type: ``text/event-stream`` or ``application/x-ndjson``.
         to_events: from a part and the row that it begins with; called in the encoder pool.
-        last: from the last part and the number of rows in all.
+        last: from the first part, which names them all, and the number of rows.
 
     Raises:
         ServiceError: the first part was refused.
@@ -73,18 +74,18 @@ async def stream_answer(
         return b"".join(write(name, content) for name, content in to_events(part, row))
 
     async def body(first: SampleResult) -> AsyncGenerator[bytes]:
-        part, row = first, 0
+        part: SampleResult | None = first
+        row = 0
         async with aclosing(results):
             try:
-                yield await engine.encode(lambda: encode(first, 0))
-                row = len(first.images)
-                async for part in results:
-                    yield await engine.encode(lambda part=part, row=row: encode(part, row))  # type: ignore[misc]
+                while part is not None:
+                    yield await engine.encode(partial(encode, part, row))
                     row += len(part.images)
+                    part = await anext(results, None)
             except Exception as error:  # noqa: BLE001 - the status has been sent; the event is all that is left
                 yield write("error", _failure(request, error))
                 return
-        for name, content in last(part, row):
+        for name, content in last(first, row):
             yield write(name, content)
 
     async def begin() -> SampleResult:
