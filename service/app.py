@@ -27,6 +27,7 @@ from service.engine import Engine
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.http_api.browsers import BrowserPolicy
+from service.http_api.connections import connections
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -132,6 +133,7 @@ def _build(settings: Settings) -> _Server:
     http = _HttpServer(
         uvicorn.Config(
             application,
+            http=connections(settings.patience_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -6,7 +6,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -240,6 +240,42 @@ def test_a_body_that_drips_is_given_up(server: ServerProcess) -> None:
         assert b" 504 " in content.split(b"\r\n")[0]
         assert b"body: not whole after 1 s" in content
         assert PATIENCE_S <= time.monotonic() - start < PATIENCE_S + 2
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /v1/samples HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_a_head_that_never_ends_is_given_up(server: ServerProcess, begun: bytes) -> None:
+    with connected(server) as connection:
+        connection.sendall(begun)
+        start = time.monotonic()
+        assert connection.recv(1000) == b""
+        assert PATIENCE_S / 2 < time.monotonic() - start < PATIENCE_S + 3
+
+
+def test_a_kept_connection_may_rest_and_its_next_head_has_an_end_too(server: ServerProcess) -> None:
+    with connected(server) as connection:
+        request = head(Content_Length=2) + b"{}"
+        for _ in range(2):
+            connection.sendall(request)
+            assert answer_of(connection)[0] == 200
+            time.sleep(PATIENCE_S + 0.5)
+        connection.sendall(request[:20])
+        start = time.monotonic()
+        while connection.recv(65536):
+            pass
+        assert time.monotonic() - start < PATIENCE_S + 3
+
+
+def test_a_head_without_measure_is_refused(server: ServerProcess) -> None:
+    peak = memory_kb(server, "VmHWM")
+    for endless in (b"x" * 1_000_000, b"X-Header: y\r\n" * 80_000):
+        with connected(server) as connection:
+            connection.sendall(b"POST /v1/samples HTTP/1.1\r\nHost: localhost\r\n")
+            with suppress(ConnectionError):
+                for _ in range(50):
+                    connection.sendall(endless)
+            with suppress(ConnectionError):
+                assert connection.recv(1000)[:12] in (b"HTTP/1.1 400", b"")
+    assert memory_kb(server, "VmHWM") - peak < 20_000
 
 
 def test_slow_readers_hold_little_and_lose_their_answer(server: ServerProcess) -> None:
