@@ -13,9 +13,9 @@ from service.errors import Cancelled, DeadlineExceeded
 from service.http_api.errors import STATUS
 
 _LOG = logging.getLogger(__name__)
-SLOWEST = 10_000
+SLOWEST = 20_000
 """Bytes per second that a client must manage once its grace is over."""
-_PIECE = 256 << 10
+_PIECE = 64 << 10
 
 
 class Patience:
