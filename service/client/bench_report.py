@@ -95,15 +95,13 @@ def _draw_bars(draw: ImageDraw.ImageDraw, edges: list[float], counts: list[int],
 
 
 def _draw_marks(draw: ImageDraw.ImageDraw, edges: list[float], latency: dict[str, float], font: Any) -> None:
-    """A line per percentile; labels step down so that neighbours do not overlap."""
-    for index, name in enumerate(_MARKED):
-        at = _across(edges, min(max(latency[name], edges[0]), edges[-1]))
+    """A line per percentile, and over all lines the labels, stepping down so that neighbours do not overlap."""
+    places = [_across(edges, min(max(latency[name], edges[0]), edges[-1])) for name in _MARKED]
+    for at in places:
         draw.line((at, _BOX[1], at, _BOX[3]), _MARK, 2)
-        anchor = "rm" if at > _BOX[2] - 120 else "lm"
-        draw.text(
-            (at + (-6 if anchor == "rm" else 6), _BOX[1] + 12 + 22 * index),
-            f"{name} {duration(latency[name])}",
-            _MARK,
-            font,
-            anchor=anchor,
-        )
+    for index, (name, at) in enumerate(zip(_MARKED, places, strict=True)):
+        text, anchor = f"{name} {duration(latency[name])}", "rm" if at > _BOX[2] - 120 else "lm"
+        place = (at + (-6 if anchor == "rm" else 6), _BOX[1] + 14 + 24 * index)
+        left, top, right, bottom = draw.textbbox(place, text, font, anchor)
+        draw.rectangle((left - 3, top - 3, right + 3, bottom + 3), "white")
+        draw.text(place, text, _MARK, font, anchor)
