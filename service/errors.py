@@ -24,9 +24,12 @@
 Each transport owns one table from `kind` to its status; a test proves that every kind is in both.
 """
 
+import difflib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import ClassVar
+
+_LONGEST_NAME = 80  # of a field that a client made up: comparing or repeating a longer one would cost seconds
 
 
 class ServiceError(Exception):
@@ -54,6 +57,14 @@ class InvalidRequest(ServiceError):
     def field(cls, name: str, value: object, allowed: str) -> "InvalidRequest":
         """The message every refused field gets: its name, the value received, what is allowed."""
         return cls(f"{name}: got {_short(value)}; allowed: {allowed}", param=name)
+
+    @classmethod
+    def unknown(cls, name: str, value: object, known: Collection[str]) -> "InvalidRequest":
+        """The message for a field that does not exist; a likely misspelling is pointed out."""
+        near = difflib.get_close_matches(name, known, 1) if len(name) <= _LONGEST_NAME else []
+        advice = f" (did you mean {near[0]}?)" if near else ""
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        return cls(f"{shown}: unknown field, got {_short(value)}{advice}; allowed: {', '.join(known)}", param=shown)
 
 
 class TooLarge(InvalidRequest):

@@ -339,7 +339,7 @@ class Registry:
             versions = ", ".join(map(str, self.versions(name)))
             return NotFound(f"model: got '{name}@{version}'; allowed: versions {versions} of {name}", param="model")
         names = [*sorted(self._served), *self._aliases.all()]
-        near = difflib.get_close_matches(name, names, 1)
+        near = difflib.get_close_matches(name[:80], names, 1)
         advice = f" (did you mean {near[0]}?)" if near else ""
         known = ", ".join(names) or "none, the store is empty"
         asked = name if version is None else f"{name}@{version}"

@@ -36,6 +36,7 @@ _PRECISION_NUMBERS = {name: number for number, name in _PRECISIONS.items()}
 _FORMATS: dict[int, FileFormat | None] = {0: None, 1: "png", 2: "jpeg", 3: "webp", 4: "gif"}
 _PRIORITIES = {0: "interactive", 1: "bulk"}
 _LAYOUTS = {0: "images", 1: "grid"}
+_ON_LOOP_BYTES = 64 << 10
 _MODES = {0: "slerp", 1: "lerp"}
 
 
@@ -52,7 +53,7 @@ class Generation(GenerationServicer):
         model = await self._engine.registry.get(request.model or None)
         if chosen == "gif":  # refused before anything is computed
             file_format(chosen, model.manifest)
-        result = await self._engine.sample(_to_engine(request, context.time_remaining(), model), model)
+        result = await self._engine.sample(await self._read(request, context, model), model)
         note_model(result)
         return await self._engine.encode(lambda: _render(result, chosen, grid=layout == "grid"))
 
@@ -65,14 +66,18 @@ class Generation(GenerationServicer):
         if chosen == "gif":
             file_format(chosen, model.manifest)
         row = 0
-        async with aclosing(
-            self._engine.stream(_to_engine(request, context.time_remaining(), model), model)
-        ) as results:
+        asked = await self._read(request, context, model)
+        async with aclosing(self._engine.stream(asked, model)) as results:
             async for part in results:
                 note_model(part)
                 for message in await self._engine.encode(partial(_messages, part, row, chosen)):
                     yield message
                 row += len(part.images)
+
+    async def _read(self, request: SampleRequest, context: Any, model: ServedModel) -> EngineRequest:
+        """The engine's request; a large message is taken apart off the event loop."""
+        read = partial(_to_engine, request, context.time_remaining(), model)
+        return read() if request.ByteSize() <= _ON_LOOP_BYTES else await self._engine.off_loop(read)
 
     async def Interpolate(self, request: InterpolateRequest, context: Any) -> InterpolateResponse:
         """Images on the way from one seed to another."""

@@ -4,6 +4,7 @@ Source: the protocol's `inference_grpc.md`. Answers are always in `raw_output_co
 """
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
@@ -32,6 +33,7 @@ from service.inference_tensors import (
 from service.lifecycle import Lifecycle
 from service.sampling import SampleRequest
 
+_ON_LOOP_BYTES = 64 << 10
 _CONTENTS = {"FP32": "fp32_contents", "UINT64": "uint64_contents", "INT64": "int64_contents"}
 
 
@@ -142,7 +144,9 @@ class InferenceService(GRPCInferenceServiceServicer):
             if output.name != OUTPUT:
                 raise InvalidRequest.field("outputs.name", output.name, OUTPUT)
         with tensor_names():
-            result = await self._engine.sample(_to_engine(request, timeout_s))
+            read = partial(_to_engine, request, timeout_s)
+            asked = read() if request.ByteSize() <= _ON_LOOP_BYTES else await self._engine.off_loop(read)
+            result = await self._engine.sample(asked)
         note_model(result)
         return _response(result, request.id)
 

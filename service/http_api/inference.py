@@ -41,6 +41,7 @@ from service.registry import ServedModel
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
+_FIELDS = ("id", "inputs", "outputs", "parameters")
 _HEADER_LENGTH = "Inference-Header-Content-Length"
 _JSON_PIXELS = 4 << 20  # as numbers in JSON each pixel takes four bytes of text and more of memory
 
@@ -217,11 +218,8 @@ def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memo
     if not isinstance(header, dict):
         raise InvalidRequest.field("body", header, "a JSON object")
     for name in header:
-        if name not in ("id", "inputs", "outputs", "parameters"):
-            raise InvalidRequest(
-                f"{name}: unknown field, got {header[name]!r:.60}; allowed: id, inputs, outputs, parameters",
-                param=name,
-            )
+        if name not in _FIELDS:
+            raise InvalidRequest.unknown(name, header[name], _FIELDS)
     return header, memoryview(body)[length:]
 
 

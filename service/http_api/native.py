@@ -25,7 +25,7 @@ LabelValue = StrictInt | StrictStr
 # Lists stop at their first wrong element: a body of millions of them would cost gigabytes of error text.
 Seeds = Annotated[list[StrictInt], Field(fail_fast=True)]
 Labels = Annotated[list[LabelValue], Field(fail_fast=True)]
-Matrix = Annotated[list[Annotated[list[float], Field(fail_fast=True)]], Field(fail_fast=True)]
+Matrix = Annotated[list[Annotated[list[StrictFloat], Field(fail_fast=True)]], Field(fail_fast=True)]
 LONGEST_MS = 10**9
 """The server's own limit is lower; a larger integer may not fit a float."""
 
@@ -95,9 +95,9 @@ async def sample(request: Request) -> Response:
     engine = engine_of(request)
     body = await read_json(request, SampleBody)
     accept = ", ".join(request.headers.getlist("accept"))
-    asked = body.to_request()
+    asked = await to_request(engine, body)
     if body.stream:
-        return await _stream(request, engine, body, accept)
+        return await _stream(request, engine, body, asked, accept)
     answer = choose(accept, body.format)
     if body.n is not None and body.n > 0:
         check_layout(body.layout, body.n, answer)
@@ -110,7 +110,12 @@ async def sample(request: Request) -> Response:
     return await engine.encode(lambda: render(result, answer, layout))
 
 
-async def _stream(request: Request, engine: Engine, body: SampleBody, accept: str) -> Response:
+async def to_request(engine: Engine, body: SampleFields) -> SampleRequest:
+    """`body.to_request`, whose matrix of latents is made off the event loop."""
+    return body.to_request() if body.latents is None else await engine.off_loop(body.to_request)
+
+
+async def _stream(request: Request, engine: Engine, body: SampleBody, asked: SampleRequest, accept: str) -> Response:
     """An event ``image`` for each image, then one ``done``; an ``error`` ends a stream that has begun."""
     answer = choose_stream(accept, body.format)
     if body.layout == "grid":
@@ -127,7 +132,7 @@ async def _stream(request: Request, engine: Engine, body: SampleBody, accept: st
         named = {"model": part.model.name, "version": part.model.version, "precision": part.precision}
         yield "done", {"type": "done", **named, "created": part.created, "images": rows}
 
-    results = engine.stream(body.to_request(), model)
+    results = engine.stream(asked, model)
     return await stream_answer(request, engine, results, media_type=answer.media_type, to_events=images, last=done)
 
 

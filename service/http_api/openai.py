@@ -12,7 +12,7 @@ from runtime.sequences import FileFormat
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
 from service.http_api import answer_schemas
-from service.http_api.native import SampleFields
+from service.http_api.native import SampleFields, to_request
 from service.http_api.rendering import image_item
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.http_api.streaming import Event, stream_answer
@@ -67,7 +67,7 @@ async def generate(request: Request) -> Response:
     """Images of the class that `prompt` names; streamed, an event `image_generation.completed` for each."""
     engine = engine_of(request)
     body = await read_json(request, ImageGenerationBody)
-    asked = body.to_request()
+    asked = await to_request(engine, body)
     model = await engine.registry.get(body.model)
     _check_size(body.size, model)
     chosen = file_format(body.output_format, model.manifest, field="output_format")

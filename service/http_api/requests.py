@@ -1,7 +1,6 @@
 """Reading a request: its JSON as a checked model, its place in the application, its client's patience."""
 
 import asyncio
-import difflib
 import zlib
 from collections.abc import Coroutine
 from functools import partial
@@ -149,12 +148,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest.field("body", first["input"], "a JSON object")
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, model.model_fields, 1)
-        advice = f" (did you mean {near[0]}?)" if near else ""
-        return InvalidRequest(
-            f"{name}: unknown field, got {first['input']!r:.60}{advice}; allowed: {', '.join(model.model_fields)}",
-            param=name,
-        )
+        return InvalidRequest.unknown(name, first["input"], model.model_fields)
     if first["type"] == "missing":
         return InvalidRequest(f"{name}: got nothing; allowed: a value, it is needed", param=name)
     field = first["loc"][0]  # a field of several types has an error for each of them
