@@ -2,12 +2,13 @@
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Scope
 
 from runtime import __version__
 from service.engine import Engine
-from service.errors import Internal, MethodNotAllowed, NotFound, ServiceError
+from service.errors import Cancelled, Internal, MethodNotAllowed, NotFound, ServiceError
 from service.http_api import (
     aliases,
     inference,
@@ -19,7 +20,7 @@ from service.http_api import (
     reconstructions,
 )
 from service.http_api.browsers import BrowserGuard, BrowserHeaders, BrowserPolicy
-from service.http_api.errors import error_response
+from service.http_api.errors import STATUS, error_response
 from service.http_api.middleware import Authenticate, LimitBody, Observe
 from service.http_api.openapi_document import complete
 from service.http_api.patience import Patience
@@ -87,6 +88,7 @@ def create_routes() -> FastAPI:
         app.include_router(router)
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
     complete(app)
     return app
@@ -107,6 +109,12 @@ def _routing(request: Request, error: Exception) -> Response:
         response.headers.update(error.headers or {})
         return response
     return error_response(path, NotFound(f"path: got {request.method} {path}; allowed: see /docs", param="path"))
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads the answer to a body that broke off."""
+    request.state.status = STATUS["cancelled"]
+    return error_response(request.url.path, Cancelled("the client went away"))
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -253,6 +253,15 @@ def test_a_body_that_drips_is_given_up(server: ServerProcess) -> None:
         assert PATIENCE_S <= time.monotonic() - start < PATIENCE_S + 2
 
 
+def test_a_body_that_breaks_off_is_no_error_of_ours(server: ServerProcess) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(Content_Length=1000) + b"{")
+    end = time.monotonic() + 5
+    while 'api="http",code="499",model=""' not in httpx.get(f"{server.http}/metrics").text:
+        assert time.monotonic() < end
+    assert "Traceback" not in server.log.read_text()
+
+
 @pytest.mark.parametrize("begun", [b"", b"POST /v1/samples HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 def test_a_head_that_never_ends_is_given_up(server: ServerProcess, begun: bytes) -> None:
     with connected(server) as connection:
