@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import is_loopback
@@ -21,18 +21,25 @@ from service.errors import PermissionDenied
 from service.http_api.permissions import OPEN_PATHS
 from service.keys import KeyFile
 
-_METHODS = "GET, POST, PUT, DELETE"
-_REQUEST_HEADERS = "Authorization, Content-Type, Accept, X-Request-Id, Idempotency-Key"
+_METHODS = b"GET, POST, PUT, DELETE"
+_REQUEST_HEADERS = b"Authorization, Content-Type, Accept, X-Request-Id, Idempotency-Key"
 _ANSWER_HEADERS = (
-    "X-Request-Id, X-Latentd-Seed, X-Latentd-Model, X-Latentd-Precision, X-Latentd-Shape, X-Latentd-Dtype, Retry-After"
+    b"X-Request-Id, X-Latentd-Seed, X-Latentd-Model, X-Latentd-Precision, X-Latentd-Shape, X-Latentd-Dtype, Retry-After"
 )
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+_NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # The interactive documentation is FastAPI's page, which loads Swagger UI from this network.
 _DOCUMENTATION = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
+    b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
 
@@ -69,25 +76,22 @@ class BrowserHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._add(MutableHeaders(scope=message), scope, origin)
+                message["headers"] = [*message.get("headers", ()), *self._headers(scope, origin)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
 
-    def _add(self, headers: MutableHeaders, scope: Scope, origin: str | None) -> None:
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["X-Frame-Options"] = "DENY"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        headers["Content-Security-Policy"] = _content_policy(scope["path"])
-        headers.setdefault("Cache-Control", "no-store")
+    def _headers(self, scope: Scope, origin: str | None) -> list[tuple[bytes, bytes]]:
+        headers = [*_ALWAYS, (b"content-security-policy", _content_policy(scope["path"]))]
         if scope.get("scheme") == "https":
-            headers["Strict-Transport-Security"] = "max-age=31536000"
+            headers.append((b"strict-transport-security", b"max-age=31536000"))
         if self._policy.cors_origins:
-            headers.add_vary_header("Origin")
+            headers.append((b"vary", b"Origin"))
             if origin is not None and self._policy.allows_origin(origin):
-                headers["Access-Control-Allow-Origin"] = "*" if "*" in self._policy.cors_origins else origin
-                headers["Access-Control-Expose-Headers"] = _ANSWER_HEADERS
+                allowed = "*" if "*" in self._policy.cors_origins else origin
+                headers.append((b"access-control-allow-origin", allowed.encode("latin-1")))
+                headers.append((b"access-control-expose-headers", _ANSWER_HEADERS))
+        return headers
 
 
 class BrowserGuard:
@@ -131,8 +135,8 @@ class BrowserGuard:
 
 async def _allow_what_was_asked(send: Send) -> None:
     headers = [
-        (b"access-control-allow-methods", _METHODS.encode()),
-        (b"access-control-allow-headers", _REQUEST_HEADERS.encode()),
+        (b"access-control-allow-methods", _METHODS),
+        (b"access-control-allow-headers", _REQUEST_HEADERS),
         (b"access-control-max-age", b"600"),
     ]
     await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -145,14 +149,14 @@ def _host_name(host: str) -> str:
     return (found[1] or found[3]).lower() if found else host
 
 
-def _content_policy(path: str) -> str:
+def _content_policy(path: str) -> bytes:
     if path == "/":
         return _page_policy()
     return _DOCUMENTATION if path == "/docs" else _NOTHING
 
 
 @cache
-def _page_policy() -> str:
+def _page_policy() -> bytes:
     """Exactly the page's own script and style, by their hashes; images are data, calls go to this server."""
     page = files("service.http_api").joinpath("page.html").read_text("utf-8")
 
@@ -162,7 +166,8 @@ def _page_policy() -> str:
             f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in found
         )
 
-    return (
+    policy = (
         f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; img-src 'self' data:; "
         "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     )
+    return policy.encode()
