@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -108,7 +107,7 @@ class BrowserGuard:
             headers = Headers(scope=scope)
             self._check_host(headers.get("host"))
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+            if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
                 preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
                 self._check_origin(origin, scope["method"], preflight=preflight)
                 if preflight:

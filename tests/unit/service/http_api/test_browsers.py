@@ -60,7 +60,9 @@ async def test_with_keys_any_name_is_served_unless_names_are_set(client_of: Open
         assert (await client.post("/v1/samples", headers=headers)).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "https://a.example.evil"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:9999", "https://a.example.evil", "http://[", ""]
+)
 async def test_a_page_of_another_site_may_not_call(client_of: Open, origin: str) -> None:
     async with client_of(BrowserPolicy(cors_origins=frozenset({"https://a.example"}))) as client:
         refused = await client.post("/v1/samples", headers={"Origin": origin})
