@@ -72,8 +72,11 @@ def upload_schema(model: type[ImageFields]) -> dict[str, Any]:
 async def _read_form(request: Request, model: type[_Fields]) -> tuple[bytes, _Fields]:
     try:
         form = await request.form(max_files=1, max_fields=_FIELDS, max_part_size=_FIELD_BYTES)
-    except HTTPException as error:  # what the parser makes of a broken form
-        raise InvalidRequest(f"body: not a form: {error.detail}; allowed: multipart/form-data", param="body") from error
+    except (HTTPException, ValueError) as error:  # what the framework and its parser make of a broken form
+        reason = error.detail if isinstance(error, HTTPException) else error
+        raise InvalidRequest(
+            f"body: not a form: {reason!s:.200}; allowed: multipart/form-data", param="body"
+        ) from error
     async with form:
         image = form.get("image")
         if not isinstance(image, UploadFile):

@@ -51,6 +51,13 @@ def sent_events(text: str) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def wait_for(http: httpx.Client, line: str) -> None:
+    end = time.monotonic() + 10
+    while line not in http.get("/metrics").text:
+        assert time.monotonic() < end, line
+        time.sleep(0.02)
+
+
 def test_server_sent_events(http: httpx.Client, expected: NDArray[np.uint8]) -> None:
     answer = http.post("/v1/samples", json=body())
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -105,7 +112,7 @@ def test_a_client_that_leaves_harms_nobody(http: httpx.Client) -> None:
         with http.stream("POST", "/v1/samples", json=body(n=256)) as answer:
             next(answer.iter_lines())
     assert http.post("/v1/samples", json={"n": 4}).status_code == 200
-    assert "latentd_queue_rows 0.0" in http.get("/metrics").text
+    wait_for(http, "latentd_queue_rows 0.0")
 
 
 def test_grpc_streams_a_message_for_each_image(channel: grpc.Channel, expected: NDArray[np.uint8]) -> None:
@@ -136,11 +143,8 @@ def test_a_cancelled_grpc_stream_frees_its_rows(channel: grpc.Channel, http: htt
     stream = GenerationStub(channel).SampleStream(SampleRequest(n=256))
     next(stream)
     stream.cancel()
-    end = time.monotonic() + 5
-    while "latentd_queue_rows 0.0" not in http.get("/metrics").text:
-        assert time.monotonic() < end
-    lines = http.get("/metrics").text.splitlines()
-    assert [line for line in lines if 'api="grpc",code="CANCELLED"' in line]
+    wait_for(http, "latentd_queue_rows 0.0")
+    wait_for(http, 'api="grpc",code="CANCELLED"')
 
 
 def test_openai_streams_its_own_events(server: ServerProcess, expected: NDArray[np.uint8]) -> None:
