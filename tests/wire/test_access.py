@@ -92,7 +92,6 @@ GRPC_NEEDS: dict[str, Need] = {
     },
     "/grpc.health.v1.Health/Check": "nothing",
     "/grpc.health.v1.Health/Watch": "nothing",
-    "/grpc.health.v1.Health/List": "nothing",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "key",
 }
 
