@@ -4,15 +4,16 @@ Plain values under the names of the protocol's messages: HTTP sends them as JSON
 Source: Triton's `extension_model_configuration.md` and `extension_statistics.md`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from service.errors import Unimplemented
+from service.errors import InvalidRequest, Unimplemented
 from service.inference_tensors import PLATFORM, input_specs, output_specs
 from service.registry import ServedModel
 from service.statistics import Tally
 
 BACKEND = "onnxruntime"
+_IGNORED = "unload_dependents"  # no model here has any
 
 
 def model_config(model: ServedModel, max_images: int) -> dict[str, Any]:
@@ -58,17 +59,20 @@ def model_statistics(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def check_repository_parameters(parameters: Iterable[str]) -> None:
+def check_repository_parameters(parameters: Mapping[str, object]) -> None:
     """Refuse what would change a package when it is loaded.
 
     Raises:
         Unimplemented: a configuration or files that override the package's own.
+        InvalidRequest: no parameter of the protocol.
     """
     for name in parameters:
-        if name != "unload_dependents":  # no model here has any
+        if name == "config" or name.startswith("file:"):
             raise Unimplemented(
-                f"parameters.{name[:80]}: a package is served as it is; allowed: unload_dependents", param="parameters"
+                f"parameters.{name[:80]}: a package is served as it is; allowed: {_IGNORED}", param="parameters"
             )
+        if name != _IGNORED:
+            raise InvalidRequest.unknown(f"parameters.{name}", parameters[name], [_IGNORED])
 
 
 def _sum(tallies: Iterable[Tally]) -> dict[str, int]:

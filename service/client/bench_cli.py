@@ -82,7 +82,9 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
 
     async def run() -> Load:
         target = GrpcTarget(connection, wanted) if grpc else HttpTarget(connection, wanted)
-        with tqdm(total=round(total, 1), unit="s", bar_format="{l_bar}{bar}| {n:.1f}/{total} s", leave=False) as bar:
+        with tqdm(
+            total=round(total, 1), unit="s", bar_format="{l_bar}{bar}| {n:.1f}/{total} s", delay=1.0, leave=False
+        ) as bar:
 
             def show(passed: float) -> None:
                 bar.update(min(passed, total) - bar.n)

@@ -77,12 +77,14 @@ async def _read_form(request: Request, model: type[_Fields]) -> tuple[bytes, _Fi
         raise InvalidRequest(
             f"body: not a form: {reason!s:.200}; allowed: multipart/form-data", param="body"
         ) from error
-    async with form:
+    try:
         image = form.get("image")
         if not isinstance(image, UploadFile):
             raise InvalidRequest("image: got no file; allowed: one, in the form's field image", param="image")
         fields = {name: value for name, value in form.multi_items() if name != "image" and isinstance(value, str)}
         return await image.read(), _check(model, fields)
+    finally:
+        await form.close()
 
 
 async def _read_json(request: Request, model: type[_Fields]) -> tuple[bytes, _Fields]:
