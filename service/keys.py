@@ -24,6 +24,8 @@ Scope = Literal["sample", "train", "admin"]
 """`sample`: draw images; `train`: files and jobs; `admin`: change what is served. Reading needs a key without scope."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+DRAWING: tuple[Scope, ...] = ("sample",)
+"""What a key may do where nothing else is said."""
 
 
 class StoredKey(BaseModel):
@@ -35,7 +37,7 @@ class StoredKey(BaseModel):
     name: str
     sha256: str
     created: AwareDatetime
-    scopes: tuple[Scope, ...] = ("sample",)
+    scopes: tuple[Scope, ...] = DRAWING
     expires: AwareDatetime | None = None
     images_per_second: float | None = Field(default=None, gt=0, description="null: the server's limit")
     concurrent_requests: int | None = Field(default=None, ge=1, description="null: the server's limit")
@@ -88,7 +90,7 @@ class KeyFile:
         self,
         name: str,
         *,
-        scopes: Collection[Scope] = ("sample",),
+        scopes: Collection[Scope] = DRAWING,
         expires: datetime | None = None,
         images_per_second: float | None = None,
         concurrent_requests: int | None = None,

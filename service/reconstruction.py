@@ -90,7 +90,8 @@ def _latents(encoder: Encoder, content: bytes, seeds: NDArray[np.uint64], streng
     if not np.isfinite(mean).all():
         raise InvalidRequest("image: the encoder finds no finite latent for it", param="image")
     noise = latents_from_seeds(seeds, mean.shape[1])
-    return (np.sqrt(1 - strength**2) * mean + strength * noise).astype(np.float32)
+    latents: NDArray[np.float32] = (np.sqrt(1 - strength**2) * mean + strength * noise).astype(np.float32)
+    return latents
 
 
 def read_image(content: bytes, manifest: Manifest) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ every other request for as long, in whatever thread they are read. Here only sli
 
 import json
 import re
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # missing in the stubs
 from typing import Any
 
 _SLICE = 64 << 10

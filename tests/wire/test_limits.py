@@ -78,7 +78,7 @@ def test_both_transports_draw_on_one_account(limited: Limited) -> None:
         assert status.details[0].Unpack(retry)
         assert 2000 < retry.retry_delay.ToMilliseconds() < 2600
         with pytest.raises(grpc.RpcError) as caught:
-            next(stub.SampleStream(SampleRequest(n=5), metadata=tuple(headers.items())))
+            next(iter(stub.SampleStream(SampleRequest(n=5), metadata=tuple(headers.items()))))
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

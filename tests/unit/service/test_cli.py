@@ -82,7 +82,7 @@ def test_keys_are_created_listed_and_revoked(state: Path) -> None:
 
     listed = run(keys, "list", "--state", str(state)).output
     assert listed.startswith(f"{found.id}  20")
-    assert listed.endswith("Z  dashboard\n")
+    assert listed.endswith("Z  sample  dashboard\n")
     assert key not in listed
 
     revoked = run(keys, "revoke", found.id, "--state", str(state))

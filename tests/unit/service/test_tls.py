@@ -100,5 +100,5 @@ def test_the_context_gives_each_connection_the_current_certificate(tmp_path: Pat
 def test_settings_say_what_belongs_together(tmp_path: Path) -> None:
     for wrong in ({"tls_certificate": tmp_path}, {"tls_key": tmp_path}, {"tls_client_ca": tmp_path}):
         with pytest.raises(ValueError, match="tls_"):
-            Settings(**wrong)
+            Settings.model_validate(wrong)
     assert CertificateFiles.of(Settings()) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ async def test_waiting_for_the_end_of_the_connection_has_no_limit() -> None:
         await receive()
         assert (await receive())["type"] == "http.disconnect"
 
-    messages = iter([{"type": "http.request", "body": b""}, {"type": "http.disconnect"}])
+    messages: Iterator[dict[str, Any]] = iter([{"type": "http.request", "body": b""}, {"type": "http.disconnect"}])
 
     async def receive() -> Any:
         message = next(messages)
