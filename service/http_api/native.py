@@ -191,6 +191,8 @@ def _card(model: ServedModel) -> dict[str, Any]:
 
 
 def _matrix(latents: list[list[float]]) -> np.typing.NDArray[np.float32]:
+    if not latents:
+        raise InvalidRequest.field("latents", latents, "one row of latent_dim numbers for each image")
     if len({len(row) for row in latents}) > 1:
         raise InvalidRequest(
             f"latents: got rows of {sorted({len(row) for row in latents})} numbers; allowed: all of latent_dim",

@@ -37,7 +37,7 @@ def here(code: str, server: ServerProcess) -> str:
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
     assert len(PYTHON) == 4
-    assert len(SHELL) == 5
+    assert len(SHELL) == 6
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
