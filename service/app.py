@@ -21,15 +21,20 @@ from runtime.atomic import write_atomic
 from runtime.providers import check_onnxruntime
 from runtime.store import DirectoryStore
 from service.access import check_exposure
+from service.aliases import AliasTable
 from service.batcher import Batcher
 from service.engine import Engine
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
+from service.http_api.browsers import BrowserPolicy
+from service.http_api.connections import connections
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
 from service.registry import Registry
 from service.settings import Settings, SettingsError
+from service.tls import CertificateFiles, ReloadingContext
 
 _LOG = logging.getLogger("latentd")
 _BACKLOG = 2048
@@ -87,7 +92,11 @@ def _build(settings: Settings) -> _Server:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
+    certificates = CertificateFiles.of(settings)
     metrics = Metrics(CollectorRegistry())
+    quotas = Quotas(
+        metrics, images_per_second=settings.images_per_second, concurrent_requests=settings.concurrent_requests
+    )
     batcher = Batcher(
         metrics,
         threads=settings.inference_threads,
@@ -96,7 +105,8 @@ def _build(settings: Settings) -> _Server:
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
     )
-    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
+    aliases = AliasTable(settings.state / "aliases.json")
+    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model, aliases)
     lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,
@@ -105,20 +115,43 @@ def _build(settings: Settings) -> _Server:
         max_images=settings.max_images,
         max_output_bytes=settings.max_output_bytes,
         timeout_s=settings.timeout_ms / 1000,
+        quotas=quotas,
     )
-    application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    application = create_application(
+        engine,
+        lifecycle,
+        metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        patience_s=settings.patience_seconds,
+        quotas=quotas,
+        browsers=BrowserPolicy(
+            frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
+            frozenset(origin.lower() for origin in settings.cors_origins or ()),
+        ),
+    )
     http = _HttpServer(
         uvicorn.Config(
             application,
+            http=connections(settings.patience_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=int(settings.drain_seconds),
+            ssl_context_factory=None if certificates is None else lambda *_: ReloadingContext.over(certificates),
         )
     )
     http_socket = _listen(settings.host, settings.http_port)
-    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    grpc = GrpcServer(
+        engine,
+        lifecycle,
+        metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        quotas=quotas,
+        certificates=certificates,
+    )
     try:
         grpc_port = grpc.bind(settings.host, settings.grpc_port)
     except OSError as error:
@@ -188,6 +221,7 @@ def _address(host: str, port: int) -> str:
 
 def _announce(settings: Settings, http: str, grpc_address: str) -> None:
     """Tell people on the log and programs in `<state>/server.json` where the server is."""
-    _LOG.info("HTTP on http://%s (docs at /docs), gRPC on %s, models from %s", http, grpc_address, settings.store)
-    content = {"pid": os.getpid(), "http": f"http://{http}", "grpc": grpc_address}
+    scheme = "http" if settings.tls_certificate is None else "https"
+    _LOG.info("HTTP on %s://%s (docs at /docs), gRPC on %s, models from %s", scheme, http, grpc_address, settings.store)
+    content = {"pid": os.getpid(), "http": f"{scheme}://{http}", "grpc": grpc_address}
     write_atomic(Path(settings.state) / "server.json", (json.dumps(content) + "\n").encode())

@@ -197,6 +197,7 @@ class Batcher:
             for segment in segments:
                 if segment.start == 0:
                     self._metrics.queue_seconds.observe(now - segment.ticket.enqueued)
+                    lane.statistics.queue.add(now - segment.ticket.enqueued)
             self._virtual_s = lane.used
             lane.used += rows * lane.seconds_per_row
             self._idle -= 1
@@ -232,12 +233,16 @@ class Batcher:
                 segment.deliver(outcome.images[offset : offset + len(segment)])
                 offset += len(segment)
             self._metrics.compute_seconds.labels("output").observe(time.perf_counter() - start)
+            lane.statistics.output.add(time.perf_counter() - start)
         self._count(0)
         self._wake()
 
     def _record(self, lane: Lane, computed: "Computed") -> None:
         for stage, seconds in (("input", computed.input_s), ("run", computed.run_s)):
             self._metrics.compute_seconds.labels(stage).observe(seconds)
+        lane.statistics.rows += len(computed.images)
+        lane.statistics.input.add(computed.input_s)
+        lane.statistics.run.add(computed.run_s)
         per_row = (computed.input_s + computed.run_s) / len(computed.images)
         # A backlog is computed in full batches, of which a small one with its overhead tells only an upper bound.
         if 2 * len(computed.images) >= lane.max_rows or per_row < lane.seconds_per_row:

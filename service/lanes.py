@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
+from service.statistics import LaneStatistics
 
 Priority = Literal["interactive", "bulk"]
 
@@ -31,6 +32,17 @@ class Rows:
     latents: NDArray[np.float32] | None
     labels: NDArray[np.int64] | None
     truncation: NDArray[np.float32] | None
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows ``start … stop - 1``."""
+        rows = slice(start, stop)
+        return Rows(
+            n=stop - start,
+            seeds=None if self.seeds is None else self.seeds[rows],
+            latents=None if self.latents is None else self.latents[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            truncation=None if self.truncation is None else self.truncation[rows],
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +106,7 @@ class Lane:
     batches: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
     queued_rows: int = 0
+    statistics: LaneStatistics = field(default_factory=LaneStatistics)
 
     def take(self, most: int) -> list[Segment]:
         """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""

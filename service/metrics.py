@@ -19,7 +19,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 DISPATCH_REASONS = ("full", "idle", "delay", "drain")
-REJECT_REASONS = ("queue_full", "deadline", "cancelled", "size", "draining")
+REJECT_REASONS = ("queue_full", "deadline", "cancelled", "rate", "size", "draining")
 STAGES = ("input", "run", "output", "encode")
 
 

@@ -5,17 +5,25 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 ENVIRONMENT_PREFIX = "LATENTD_"
-CLIENT_VARIABLES = frozenset({"LATENTD_API_KEY", "LATENTD_URL"})
+CLIENT_VARIABLES = frozenset({"LATENTD_API_KEY", "LATENTD_URL", "LATENTD_CA"})
 """Read by the client commands; the server lets them pass."""
 
 
 class SettingsError(ValueError):
     """A setting that is unknown or has a value that is not allowed; the message names it and what is."""
+
+
+def _split(value: object) -> object:
+    """Names separated by commas, as a flag and a variable have them."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Settings(BaseModel):
@@ -39,7 +47,38 @@ class Settings(BaseModel):
     timeout_ms: int = Field(
         default=30_000, ge=1, description="longest a request may take, in ms; its own deadline may be shorter"
     )
-    max_body_bytes: int = Field(default=16 << 20, ge=1024, description="largest request body, in bytes")
+    max_body_bytes: int = Field(
+        default=16 << 20, ge=1024, description="largest request body, in bytes, inflated where it is compressed"
+    )
+    images_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description="most images per second of one API key without a limit of its own; none by default",
+    )
+    concurrent_requests: int | None = Field(
+        default=None, ge=1, description="most open requests of one API key without a limit of its own; none by default"
+    )
+    patience_seconds: float = Field(
+        default=20.0, gt=0, description="slow clients: a body and an answer may take this long, and 1 s more per 20 kB"
+    )
+    allowed_hosts: Names | None = Field(
+        default=None,
+        description="names in the Host header, separated by commas; by default any where a key is needed, else "
+        "loopback alone, so that no web page reaches the server under a name of its own",
+    )
+    cors_origins: Names | None = Field(
+        default=None,
+        description="web pages of other sites that may call, e.g. https://example.org, separated by commas, or *; "
+        "by default none",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the certificate with its chain; by default no TLS. Read again on change"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of its private key; by default no TLS")
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file of authorities that clients need a certificate of; by default they need none",
+    )
     inference_threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
@@ -61,6 +100,14 @@ class Settings(BaseModel):
     def _one_request_fits(self) -> "Settings":
         if self.max_images > self.queue_limit:
             raise ValueError(f"max_images ({self.max_images}) is above queue_limit ({self.queue_limit})")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key are set together or not at all")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key beside it")
         return self
 
 

@@ -19,9 +19,12 @@ from service.grpc_api.generation import Generation
 from service.grpc_api.inference import InferenceService
 from service.grpc_api.interceptor import Observe
 from service.grpc_api.models import Models
+from service.grpc_api.tls import grpc_credentials
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
+from service.tls import CertificateFiles
 
 _FILES = (latentd_v1_generation_pb2, latentd_v1_models_pb2, inference_open_inference_pb2, health_pb2)
 SERVICES = tuple(service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values())
@@ -31,11 +34,21 @@ class GrpcServer:
     """Owns the server object and the health service."""
 
     def __init__(
-        self, engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+        self,
+        engine: Engine,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        keys: KeyFile,
+        *,
+        max_body_bytes: int,
+        quotas: Quotas | None = None,
+        certificates: CertificateFiles | None = None,
     ) -> None:
+        """`certificates` None listens without TLS."""
         self._lifecycle = lifecycle
+        self._certificates = certificates
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys)],
+            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics))],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),
@@ -61,8 +74,11 @@ class GrpcServer:
         Raises:
             OSError: the address is in use or not this machine's.
         """
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            return int(self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            if self._certificates is None:
+                return int(self._server.add_insecure_port(address))
+            return int(self._server.add_secure_port(address, grpc_credentials(self._certificates)))
         except RuntimeError as error:  # grpc has no error class of its own for this
             raise OSError(f"cannot listen on {host}:{port}") from error
 

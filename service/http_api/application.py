@@ -2,40 +2,96 @@
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from runtime import __version__
 from service.engine import Engine
-from service.errors import Internal, MethodNotAllowed, NotFound, ServiceError
-from service.http_api import inference, native, openai, operations
-from service.http_api.errors import error_response
+from service.errors import Cancelled, Internal, MethodNotAllowed, NotFound, ServiceError
+from service.http_api import (
+    aliases,
+    inference,
+    inference_repository,
+    interpolations,
+    native,
+    openai,
+    operations,
+    reconstructions,
+)
+from service.http_api.browsers import BrowserGuard, BrowserHeaders, BrowserPolicy
+from service.http_api.errors import STATUS, error_response
 from service.http_api.middleware import Authenticate, LimitBody, Observe
+from service.http_api.openapi_document import complete
+from service.http_api.patience import Patience
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
+
+_PATIENCE_S = 20.0
+ROUTERS = (
+    native.router,
+    interpolations.router,
+    reconstructions.router,
+    aliases.router,
+    openai.router,
+    inference_repository.router,  # before the next: /v2/models/stats is no model
+    inference.router,
+    operations.router,
+)
+"""Every route beside those of the documentation."""
 
 
 def create_application(
-    engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+    engine: Engine,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    keys: KeyFile,
+    *,
+    max_body_bytes: int,
+    patience_s: float = _PATIENCE_S,
+    quotas: Quotas | None = None,
+    browsers: BrowserPolicy | None = None,
 ) -> ASGIApp:
-    """The ASGI application over one engine."""
+    """The ASGI application over one engine.
+
+    Outermost first: headers for browsers; id, count and log; foreign hosts and origins; key, scope and open requests;
+    slow clients; size of the body; routes.
+    """
+    app = create_routes()
+    app.state.engine = engine
+    app.state.lifecycle = lifecycle
+    app.state.metrics = metrics
+    app.state.max_body_bytes = max_body_bytes
+
+    def exists(scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    policy = browsers or BrowserPolicy()
+    limited = Patience(LimitBody(app, max_body_bytes, metrics), patience_s)
+    guarded = Authenticate(limited, keys, quotas or Quotas(metrics), exists)
+    return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics), policy)
+
+
+def create_routes() -> FastAPI:
+    """Every route and its part of the OpenAPI document, without an engine behind them."""
     app = FastAPI(
         title="latentd",
         version=__version__,
         summary="Images from generative models, over HTTP and gRPC.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        redirect_slashes=False,
     )
-    app.state.engine = engine
-    app.state.lifecycle = lifecycle
-    app.state.metrics = metrics
-    app.state.max_body_bytes = max_body_bytes
-    for router in (native.router, openai.router, inference.router, operations.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
+    complete(app)
+    return app
 
 
 def _foreseen(request: Request, error: Exception) -> Response:
@@ -53,6 +109,12 @@ def _routing(request: Request, error: Exception) -> Response:
         response.headers.update(error.headers or {})
         return response
     return error_response(path, NotFound(f"path: got {request.method} {path}; allowed: see /docs", param="path"))
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads the answer to a body that broke off."""
+    request.state.status = STATUS["cancelled"]
+    return error_response(request.url.path, Cancelled("the client went away"))
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -1,25 +1,26 @@
 """What happens around every HTTP request, outermost first: observe, authenticate, limit the body.
 
-Plain ASGI: no task and no queue per request.
+Plain ASGI: no task and no queue per request. `service.http_api.application` has the whole order.
 """
 
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import authenticate
-from service.errors import Internal, ServiceError, TooLarge
+from service.access import act_for, admit
+from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
+from service.http_api.permissions import needed
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
 
 _LOG = logging.getLogger("latentd.access")
-
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Probes answer without a key: they say nothing but yes or no."""
+_DRAINED = 64 << 20  # bytes of a refused body that are still read, so that its client gets to read the refusal
 
 
 class Observe:
@@ -43,15 +44,22 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                if state.get("close"):  # the rest of the body is not worth waiting for
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except ServiceError as error:  # raised by the layers below this one
-            await error_response(scope["path"], error)(scope, receive, send_with_id)
+            if not status:
+                await error_response(scope["path"], error)(scope, receive, send_with_id)
         except Exception:  # noqa: BLE001 - the outer boundary of a request
-            _LOG.exception("request %s failed", request_id)
+            if "status" in state:  # its client is gone, or does not read
+                _LOG.debug("request %s was given up", request_id)
+            else:
+                _LOG.exception("request %s failed", request_id)
             if not status:
                 await error_response(scope["path"], Internal(request_id))(scope, receive, send_with_id)
         seconds = time.perf_counter() - start
@@ -63,17 +71,34 @@ class Observe:
 
 
 class Authenticate:
-    """Asks for an API key wherever the server has any."""
+    """Asks for what `service.http_api.permissions` says, and counts a caller's open requests."""
 
-    def __init__(self, app: ASGIApp, keys: KeyFile) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyFile, quotas: Quotas, exists: Callable[[Scope], bool]) -> None:
+        """`exists` tells whether any route takes a request, so that a wrong path is answered as such."""
         self._app = app
         self._keys = keys
+        self._quotas = quotas
+        self._exists = exists
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            authenticate(Headers(scope=scope).get("authorization"), self._keys)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        need = needed(scope["method"], scope["path"])
+        try:
+            caller = admit(Headers(scope=scope).get("authorization"), need, self._keys)
+        except PermissionDenied:
+            if self._exists(scope):
+                raise
+            need = "key"
+            caller = admit(Headers(scope=scope).get("authorization"), need, self._keys)
+        act_for(caller)
+        if need in ("nothing", "key"):  # what only reads does not count as an open request
+            await self._app(scope, receive, send)
+            return
+        with self._quotas.open_request(caller):
+            await self._app(scope, receive, send)
 
 
 class LimitBody:
@@ -91,6 +116,8 @@ class LimitBody:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdecimal() and int(declared) > self._max_bytes:
+            if int(declared) > _DRAINED:
+                scope["state"]["close"] = True
             raise self._too_large(f"{declared} bytes")
         received = 0
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -51,7 +52,11 @@ class ServerProcess:
 
 @contextmanager
 def running_server(
-    store: Path, state: Path, *args: str, env: Mapping[str, str] | None = None
+    store: Path,
+    state: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | None = None,
 ) -> Iterator[ServerProcess]:
     """Run `latentd serve` on free loopback ports; leaving stops it by SIGTERM and asserts exit code 0.
 
@@ -62,6 +67,7 @@ def running_server(
         state: the server's state folder, made where it is absent.
         args: further command-line arguments.
         env: added to the environment, from which every other ``LATENTD_*`` variable is taken away.
+        verify: how to ask a server with TLS whether it is ready.
 
     Raises:
         ServerFailed: it ended or was not ready in time, or its exit code is not 0.
@@ -77,7 +83,7 @@ def running_server(
         env=env,
     )
     try:
-        addresses = _wait_until_ready(process, address_file, log, started)
+        addresses = _wait_until_ready(process, address_file, log, started, verify)
         yield ServerProcess(process, addresses["http"], addresses["grpc"], log, time.monotonic() - started)
     except BaseException as error:
         _stop(process)
@@ -105,22 +111,22 @@ def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -
 
 
 def _wait_until_ready(
-    process: subprocess.Popen[bytes], address_file: Path, log: Path, started: float
+    process: subprocess.Popen[bytes], address_file: Path, log: Path, started: float, verify: ssl.SSLContext | None
 ) -> dict[str, str]:
     while time.monotonic() - started < READY_WITHIN_S:
         if process.poll() is not None:
             raise ServerFailed(f"the server ended with exit code {process.returncode} before it was ready")
         if address_file.exists():
             addresses: dict[str, str] = json.loads(address_file.read_text())
-            if _is_ready(addresses["http"]):
+            if _is_ready(addresses["http"], verify):
                 return addresses
         time.sleep(0.02)
     raise ServerFailed(f"the server was not ready within {READY_WITHIN_S:.0f} s")
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(url: str, verify: ssl.SSLContext | None) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/readyz", timeout=5, verify=verify or True).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

@@ -37,7 +37,7 @@ def here(code: str, server: ServerProcess) -> str:
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
     assert len(PYTHON) == 4
-    assert len(SHELL) == 5
+    assert len(SHELL) == 7
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -75,6 +75,9 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{quick}\n{done.stdout}\n{done.stderr}"
     assert Image.open(tmp_path / "threes.png").size == (32, 24)
     assert Image.open(tmp_path / "digits.png").size[0] > 600
+    assert len((tmp_path / "images.ndjson").read_text().splitlines()) == 101
+    assert getattr(Image.open(tmp_path / "walk.gif"), "n_frames", 1) > 10
+    assert Image.open(tmp_path / "load.png").size == (1000, 520)
     assert (tmp_path / "data" / "mine" / "train-000000.tar").is_file()
     assert (tmp_path / "models" / "mine" / "1" / "generator.int8.onnx").is_file()
     assert "features: pixels" in (tmp_path / "models" / "mine" / "1" / "report.html").read_text()

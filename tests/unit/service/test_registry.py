@@ -13,8 +13,9 @@ import pytest
 from runtime.manifest import Manifest, Parity, Precision, PrecisionFile, Requirement
 from runtime.package import Package
 from runtime.store import DirectoryStore
+from service.aliases import Alias, AliasTable, Canary
 from service.batcher import Batcher
-from service.errors import InvalidRequest, NotFound, NotReady
+from service.errors import Conflict, InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
 from service.registry import Registry, fastest
 from tests.kit.tiny_package import EXPECTED_FILE, edit_manifest, flip_byte, publish_tiny, reseal
@@ -445,3 +446,126 @@ async def test_of_the_versions_asked_for_by_number_the_last_used_stay_loaded(
     await registry.get("tiny@2")
     assert store.opened == ["tiny@2"]
     assert served(registry) == ["tiny@7"]
+
+
+# --- aliases -------------------------------------------------------------------------------------------------
+
+
+async def test_an_alias_means_its_target_until_it_is_set_anew(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store)
+    await registry.refresh()
+    await registry.set_alias("stable", Alias(target="tiny@1"))
+    before = await registry.get("stable")
+    await registry.set_alias("stable", Alias(target="tiny@2"))
+    assert (before.version, (await registry.get("stable")).version) == (1, 2)
+    await registry.delete_alias("stable")
+    with pytest.raises(NotFound, match="model: got 'stable'; allowed: tiny"):
+        await registry.get("stable")
+    with pytest.raises(NotFound, match="alias: got 'stable'; allowed: none is set"):
+        await registry.delete_alias("stable")
+
+
+async def test_an_alias_is_refused_where_it_could_not_answer(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    for name, alias, error, words in (
+        ("tiny", Alias(target="tiny@1"), Conflict, "which is a model"),
+        ("stable", Alias(target="tiny@7"), NotFound, "'tiny@7'"),
+        ("stable", Alias(target="tiny@1", canary=Canary(target="other@1", weight=0.5)), NotFound, "'other@1'"),
+        ("Stable", Alias(target="tiny@1"), InvalidRequest, "alias: got 'Stable'"),
+        ("../x", Alias(target="tiny@1"), InvalidRequest, "alias: got '../x'"),
+    ):
+        with pytest.raises(error, match=words):
+            await registry.set_alias(name, alias)
+    assert registry.aliases() == {}
+
+
+async def test_a_models_own_name_goes_before_an_alias(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    await registry.set_alias("other", Alias(target="tiny@1"))
+    publish(store, "other")
+    await registry.refresh()
+    assert (await registry.get("other")).name == "other"
+
+
+async def test_what_an_alias_stands_for_stays_loaded(store: CountingStore, registry: Registry) -> None:
+    for _ in range(8):
+        publish(store)
+    await registry.refresh()
+    await registry.set_alias("stable", Alias(target="tiny@1"))
+    for version in range(2, 8):
+        await registry.get(f"tiny@{version}")
+    store.opened.clear()
+    assert (await registry.get("stable")).version == 1
+    assert store.opened == []
+
+
+async def test_aliases_are_loaded_at_the_start(
+    store: CountingStore, batcher: Batcher, metrics: Metrics, tmp_path: Path
+) -> None:
+    publish(store)
+    publish(store)
+    AliasTable(tmp_path / "aliases.json").put("stable", Alias(target="tiny@1"))
+    registry = Registry(store, batcher, metrics, "stable", AliasTable(tmp_path / "aliases.json"))
+    await registry.refresh()
+    assert store.opened == ["tiny@2", "tiny@1"]
+    assert (await registry.get(None)).version == 1, "an alias may be the default"
+
+
+# --- loading and unloading -----------------------------------------------------------------------------------
+
+
+async def test_an_unloaded_model_stays_away_until_it_is_loaded(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store, "other")
+    await registry.refresh()
+    changes: list[list[str]] = []
+    registry.on_change(lambda: changes.append(served(registry)))
+    held = await registry.get("tiny")
+    registry.unload("tiny")
+    await registry.refresh()
+    for reference in ("tiny", "tiny@1"):
+        with pytest.raises(NotFound, match="tiny was unloaded; load it with"):
+            await registry.get(reference)
+    assert held.lanes["fp32"].generator.run is not None, "a request that began keeps its version"
+    assert {each.name: (each.state, each.reason) for each in registry.stored()} == {
+        "other": ("READY", ""),
+        "tiny": ("UNAVAILABLE", "unloaded"),
+    }
+    assert (await registry.load("tiny")).version == 1
+    assert changes == [["other@1"], ["other@1", "tiny@1"]]
+
+
+async def test_loading_takes_what_is_new_and_tries_what_was_refused_again(
+    store: CountingStore, registry: Registry
+) -> None:
+    package = publish(store)
+    graph = package.path / "generator.onnx"
+    good = graph.read_bytes()
+    flip_byte(graph)
+    await registry.refresh()
+    with pytest.raises(NotFound, match="refused"):
+        await registry.load("tiny")
+    graph.write_bytes(good)
+    assert (await registry.load("tiny")).version == 1
+    publish(store)
+    assert (await registry.load("tiny")).version == 2
+
+
+async def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    with pytest.raises(NotFound, match="'nothing'"):
+        await registry.load("nothing")
+    with pytest.raises(NotFound, match="'nothing'"):
+        registry.unload("nothing")
+
+
+async def test_an_encoder_is_loaded_with_its_model(store: CountingStore, registry: Registry) -> None:
+    publish_tiny(store, "seer", encoder=True, precisions=("fp32",))
+    publish(store)
+    await registry.refresh()
+    assert (await registry.get("seer")).encoder is not None
+    assert (await registry.get("tiny")).encoder is None
