@@ -3,7 +3,7 @@
 import ipaddress
 
 from service.errors import Unauthenticated
-from service.keys import KeyFile
+from service.keys import KeyFile, StoredKey
 from service.settings import Settings, SettingsError
 
 
@@ -31,16 +31,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def authenticate(authorization: str | None, keys: KeyFile) -> None:
-    """Check an ``Authorization: Bearer`` value (RFC 6750); any caller passes while no key has existed.
+def authenticate(authorization: str | None, keys: KeyFile) -> StoredKey | None:
+    """Check an ``Authorization: Bearer`` value (RFC 6750) and tell whose key it is.
+
+    While no key has existed any caller passes, with None.
 
     Raises:
         Unauthenticated: a key is needed and this is none.
     """
     if not keys.all() and not keys.ever_held:
-        return
+        return None
     scheme, _, key = (authorization or "").partition(" ")
     if not authorization:
         raise Unauthenticated("authorization: got nothing; allowed: 'Bearer KEY' with a key of this server")
-    if scheme.lower() != "bearer" or keys.find(key.strip()) is None:
+    found = keys.find(key.strip()) if scheme.lower() == "bearer" else None
+    if found is None:
         raise Unauthenticated("authorization: this key is not valid; allowed: 'Bearer KEY' with a key of this server")
+    return found

@@ -22,7 +22,9 @@ from runtime.providers import check_onnxruntime
 from runtime.store import DirectoryStore
 from service.access import check_exposure
 from service.batcher import Batcher
+from service.disks import watch_disks
 from service.engine import Engine
+from service.gpus import watch_gpus
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.keys import KeyFile
@@ -30,6 +32,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings, SettingsError
+from service.tracing import NO_TRACING, Tracing
 
 _LOG = logging.getLogger("latentd")
 _BACKLOG = 2048
@@ -48,6 +51,7 @@ class _Server:
     """Every part, built and listening, not yet serving."""
 
     settings: Settings
+    tracing: Tracing
     lifecycle: Lifecycle
     registry: Registry
     batcher: Batcher
@@ -63,7 +67,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         SettingsError: it must not or cannot listen as told.
-        RuntimeError: onnxruntime is missing or installed twice.
+        RuntimeError: onnxruntime is missing or installed twice; tracing is wanted but not installed.
     """
     check_onnxruntime()
     stop = asyncio.Event()
@@ -87,7 +91,10 @@ def _build(settings: Settings) -> _Server:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
+    tracing = _open_tracing(settings)
     metrics = Metrics(CollectorRegistry())
+    watch_disks(metrics, {"state": settings.state, "store": settings.store})
+    watch_gpus(metrics)
     batcher = Batcher(
         metrics,
         threads=settings.inference_threads,
@@ -95,6 +102,7 @@ def _build(settings: Settings) -> _Server:
         batch_s=settings.batch_ms / 1000,
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
+        tracing=tracing,
     )
     registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
     lifecycle = Lifecycle(registry)
@@ -106,7 +114,9 @@ def _build(settings: Settings) -> _Server:
         max_output_bytes=settings.max_output_bytes,
         timeout_s=settings.timeout_ms / 1000,
     )
-    application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    application = create_application(
+        engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes, tracing=tracing
+    )
     http = _HttpServer(
         uvicorn.Config(
             application,
@@ -118,12 +128,25 @@ def _build(settings: Settings) -> _Server:
         )
     )
     http_socket = _listen(settings.host, settings.http_port)
-    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes, tracing=tracing)
     try:
         grpc_port = grpc.bind(settings.host, settings.grpc_port)
     except OSError as error:
         raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+    return _Server(settings, tracing, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+
+
+def _open_tracing(settings: Settings) -> Tracing:
+    """Tracing as the settings say; the OpenTelemetry SDK is loaded only where it is on."""
+    if settings.trace_endpoint is None:
+        return NO_TRACING
+    try:
+        from service.otlp_tracing import OtlpTracing
+    except ImportError as error:
+        raise RuntimeError(
+            f"setting trace_endpoint: tracing needs latentd[tracing], which is not installed ({error.name} is missing)"
+        ) from error
+    return OtlpTracing(settings.trace_endpoint, settings.trace_ratio)
 
 
 async def _load(server: _Server) -> None:
@@ -154,6 +177,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
     await server.batcher.close()
     server.engine.close()
+    await asyncio.to_thread(server.tracing.close)
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from runtime.atomic import write_atomic
 from service.keys import KeyFile
 from service.settings import Settings, SettingsError, load_settings
 
@@ -54,7 +55,12 @@ def serve(config: Path | None, **flags: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "LATENTD_CONFIG"}
     try:
         settings = load_settings(flags, environment, config)
-        _configure_log(settings.log_level)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        from service.logs import configure_logs
+
+        configure_logs(settings.log_level, settings.log_format, access=settings.access_log)
         import uvloop
 
         from service.app import serve as run
@@ -62,14 +68,10 @@ def serve(config: Path | None, **flags: str | None) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except (SettingsError, RuntimeError) as error:
+        if settings.log_format == "json":  # whoever reads the log reads nothing else
+            logging.getLogger("latentd").critical("%s", error)
+            sys.exit(1)
         raise click.ClickException(str(error)) from error
-
-
-def _configure_log(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class _Keys(click.Group):
@@ -91,18 +93,35 @@ def keys() -> None:
 @click.argument("name")
 @_STATE
 @click.option("--unless-any", is_flag=True, help="do nothing where a key exists, for set-ups that start again")
-def create_key(name: str, state: Path, unless_any: bool) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="write the key to this file, for its owner and group, instead; do nothing where it holds a valid one",
+)
+def create_key(name: str, state: Path, unless_any: bool, out: Path | None) -> None:
     """Make a key for NAME and print it, once: only its hash is stored.
 
     \b
     latentd keys create dashboard --state state
+    latentd keys create prometheus --state state --out prometheus-key
     curl -H "Authorization: Bearer lk_…" http://127.0.0.1:8000/v1/models
     """
     file = KeyFile(state)
     if unless_any and file.all():
         click.echo(f"{file.path} holds a key already", err=True)
         return
-    click.echo(file.create(name))
+    if out is None:
+        click.echo(file.create(name))
+        return
+    if out.exists() and file.find(out.read_text().strip()):
+        click.echo(f"{out} holds a valid key already", err=True)
+        return
+    key = file.create(name)
+    try:
+        write_atomic(out, f"{key}\n".encode(), mode=0o640)
+    except OSError as error:
+        file.revoke(key.split("_")[1])
+        raise click.ClickException(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 @keys.command("list")

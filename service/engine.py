@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Precision
+from service import observation
 from service.batcher import Batcher
 from service.lanes import Rows
 from service.metrics import Metrics
@@ -77,9 +78,12 @@ class Engine:
         Raises:
             ServiceError: see `service.errors`; every one names the field or says when to come back.
         """
+        seen = observation.current()
         model = await self.registry.get(request.model)
+        seen.model, seen.version = model.name, str(model.version)
         lane = model.lane(request.precision)
         rows = await self._rows(request, model)
+        seen.rows += rows.n
         images = await self._batcher.run(
             lane,
             rows,

@@ -9,15 +9,19 @@ from typing import Any
 
 import grpc
 
+from service import observation
 from service.access import authenticate
+from service.access_log import log_request
 from service.engine import SampleResult
 from service.errors import Internal, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.observation import Observation
 from service.request_ids import request_id as choose_request_id
+from service.tracing import NO_TRACING, Tracing
 
-_LOG = logging.getLogger("latentd.access")
+_LOG = logging.getLogger(__name__)
 _OPEN_SERVICES = ("/grpc.health.v1.Health/",)
 _OPEN_METHODS = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 
@@ -34,9 +38,10 @@ def note_model(result: SampleResult) -> None:
 class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps unary calls; streams of health and reflection only pass the key check."""
 
-    def __init__(self, metrics: Metrics, keys: KeyFile) -> None:
+    def __init__(self, metrics: Metrics, keys: KeyFile, tracing: Tracing = NO_TRACING) -> None:
         self._metrics = metrics
         self._keys = keys
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -48,29 +53,34 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         method = handler_call_details.method
         metadata = dict(handler_call_details.invocation_metadata or ())
         authorization = metadata.get("authorization")
-        request_id = choose_request_id(metadata.get("x-request-id"))
-        if not method.startswith(_OPEN_SERVICES) and method not in _OPEN_METHODS:
+        seen = Observation(choose_request_id(metadata.get("x-request-id")))
+        if not _is_open(method):
             try:
-                authenticate(authorization if isinstance(authorization, str) else None, self._keys)
+                key = authenticate(authorization if isinstance(authorization, str) else None, self._keys)
+                seen.key_id = "" if key is None else key.id
             except ServiceError as error:
-                return _refusing(handler, error, request_id)
+                return self._refuse(handler, error, method, seen)
             except Exception:  # noqa: BLE001 - as below: a key file that broke while running
-                _LOG.exception("call %s failed", request_id)
-                return _refusing(handler, Internal(request_id), request_id)
+                _LOG.exception("call %s failed", seen.request_id)
+                return self._refuse(handler, Internal(seen.request_id), method, seen)
         if handler is None or handler.unary_unary is None:
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            self._wrap(handler.unary_unary, method, request_id),
+            self._wrap(handler.unary_unary, method, metadata, seen),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _wrap(self, behaviour: Callable[[Any, Any], Awaitable[Any]], method: str, request_id: str) -> Any:
-        api = "inference_grpc" if method.startswith("/inference.") else "grpc"
+    def _wrap(
+        self, behaviour: Callable[[Any, Any], Awaitable[Any]], method: str, metadata: dict[str, Any], seen: Observation
+    ) -> Any:
+        request_id = seen.request_id
 
         async def call(request: Any, context: Any) -> Any:
             start, code = time.perf_counter(), "OK"
             _served.set(("", ""))
+            observation.observe(seen)
+            seen.span = self._tracing.begin(method.removeprefix("/"), metadata, request_id)
             try:
                 context.set_trailing_metadata((("x-request-id", request_id),))
                 return await behaviour(request, context)
@@ -88,12 +98,44 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
                 _LOG.exception("call %s failed", request_id)
                 await _abort(context, Internal(request_id), request_id)
             finally:
-                seconds = time.perf_counter() - start
-                self._metrics.requests.labels(*_served.get(), api, code).inc()
-                self._metrics.request_seconds.labels(api).observe(seconds)
-                _LOG.debug("%s %s %s %.1f ms", request_id, method, code, seconds * 1e3)
+                self._record(seen, method, code, time.perf_counter() - start)
 
         return call
+
+    def _refuse(self, handler: _Handler, error: ServiceError, method: str, seen: Observation) -> _Handler:
+        self._record(seen, method, STATUS[error.kind].name, 0.0)
+        return _refusing(handler, error, seen.request_id)
+
+    def _record(self, seen: Observation, method: str, code: str, seconds: float) -> None:
+        """Count, log and trace a call that is over."""
+        api = _api(method)
+        model, version = _served.get()
+        model, version = model or seen.model, version or seen.version
+        self._metrics.requests.labels(model, version, api, code).inc()
+        self._metrics.request_seconds.labels(api).observe(seconds)
+        log_request(seen, api=api, method=method, path="", code=code, seconds=seconds)
+        if seen.span is not None:
+            service, _, name = method.removeprefix("/").rpartition("/")
+            attributes: dict[str, Any] = {
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": name,
+                "rpc.grpc.status": code,
+                "latentd.model": model,
+                "latentd.rows": seen.rows,
+            }
+            seen.span.end(f"{service}/{name}", code, attributes)
+
+
+def _is_open(method: str) -> bool:
+    """Probes answer without a key: they say nothing but yes or no."""
+    return method.startswith(_OPEN_SERVICES) or method in _OPEN_METHODS
+
+
+def _api(method: str) -> str:
+    if _is_open(method):
+        return "operations"
+    return "inference_grpc" if method.startswith("/inference.") else "grpc"
 
 
 async def _abort(context: Any, error: ServiceError, request_id: str) -> None:

@@ -22,6 +22,7 @@ from service.grpc_api.models import Models
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.tracing import NO_TRACING, Tracing
 
 _FILES = (latentd_v1_generation_pb2, latentd_v1_models_pb2, inference_open_inference_pb2, health_pb2)
 SERVICES = tuple(service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values())
@@ -31,11 +32,18 @@ class GrpcServer:
     """Owns the server object and the health service."""
 
     def __init__(
-        self, engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+        self,
+        engine: Engine,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        keys: KeyFile,
+        *,
+        max_body_bytes: int,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._lifecycle = lifecycle
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys)],
+            interceptors=[Observe(metrics, keys, tracing)],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),

@@ -13,10 +13,17 @@ from service.http_api.middleware import Authenticate, LimitBody, Observe
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.tracing import NO_TRACING, Tracing
 
 
 def create_application(
-    engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+    engine: Engine,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    keys: KeyFile,
+    *,
+    max_body_bytes: int,
+    tracing: Tracing = NO_TRACING,
 ) -> ASGIApp:
     """The ASGI application over one engine."""
     app = FastAPI(
@@ -35,7 +42,7 @@ def create_application(
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
+    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics, tracing)
 
 
 def _foreseen(request: Request, error: Exception) -> Response:
