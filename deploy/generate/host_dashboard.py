@@ -84,7 +84,7 @@ def host_dashboard() -> Json:
     gpus = [
         timeseries(
             "GPU busy",
-            "Share of time in which a kernel ran; empty without an NVIDIA driver. High with small batches is still waste.",
+            "Share of time in which a kernel ran; empty without an NVIDIA driver. Busy is not yet efficient.",
             [Query(f"latentd_gpu_utilization_ratio{{{SCOPE}}}", "{{instance}} GPU {{gpu}}")],
             unit="percentunit",
             maximum=1,

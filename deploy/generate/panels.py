@@ -54,7 +54,7 @@ def timeseries(
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel("timeseries", title, description, queries, width, 8, defaults, options)
+    return _panel("timeseries", title, description, queries, size=(width, 8), defaults=defaults, options=options)
 
 
 def stat(
@@ -80,7 +80,7 @@ def stat(
         "textMode": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
-    return _panel("stat", title, description, [query], width, 4, defaults, options)
+    return _panel("stat", title, description, [query], size=(width, 4), defaults=defaults, options=options)
 
 
 def heatmap(title: str, description: str, bucket_metric: str, *, unit: str, width: int = 8) -> Panel:
@@ -98,12 +98,13 @@ def heatmap(title: str, description: str, bucket_metric: str, *, unit: str, widt
         "tooltip": {"mode": "single", "yHistogram": True},
         "legend": {"show": True},
     }
-    return _panel("heatmap", title, description, [query], width, 8, {}, options, form="heatmap")
+    return _panel("heatmap", title, description, [query], size=(width, 8), options=options, form="heatmap")
 
 
 def table(title: str, description: str, query: Query, columns: Sequence[str], *, width: int = 12) -> Panel:
     """The labels of the series that exist now, one row for each."""
-    panel = _panel("table", title, description, [query], width, 8, {}, {"showHeader": True}, form="table")
+    options = {"showHeader": True}
+    panel = _panel("table", title, description, [query], size=(width, 8), options=options, form="table")
     panel.content["targets"][0]["instant"] = True
     panel.content["transformations"] = [
         {"id": "filterFieldsByName", "options": {"include": {"names": list(columns)}}},
@@ -117,10 +118,10 @@ def _panel(
     title: str,
     description: str,
     queries: Sequence[Query],
-    width: int,
-    height: int,
-    defaults: Json,
+    *,
+    size: tuple[int, int],
     options: Json,
+    defaults: Json | None = None,
     form: Literal["time_series", "heatmap", "table"] = "time_series",
 ) -> Panel:
     content = {
@@ -138,10 +139,10 @@ def _panel(
             }
             for index, query in enumerate(queries)
         ],
-        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "fieldConfig": {"defaults": defaults or {}, "overrides": []},
         "options": options,
     }
-    return Panel(content, width, height)
+    return Panel(content, *size)
 
 
 def dashboard(uid: str, title: str, description: str, rows: Sequence[tuple[str, Sequence[Panel]]]) -> Json:

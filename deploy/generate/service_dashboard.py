@@ -15,7 +15,7 @@ def _quantile(quantile: float, histogram: str, selector: str, by: str = "") -> s
 def service_dashboard() -> Json:
     """The dashboard as JSON."""
     requests = f"sum(rate(latentd_requests_total{{{_CLIENTS}}}{_RATE}))"
-    errors = f"(sum(rate(latentd_requests_total{{{_ERRORS}}}{_RATE})) or vector(0)) / {requests}"
+    errors = f"(sum(rate(latentd_requests_total{{{_ERRORS}}}{_RATE})) or vector(0)) / ({requests} > 0)"
     health = [
         stat("Requests", "Calls of clients, without probes and scrapes.", Query(requests), unit="reqps"),
         stat(
