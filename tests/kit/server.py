@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,11 @@ class ServerProcess:
 
 @contextmanager
 def running_server(
-    store: Path, state: Path, *args: str, env: Mapping[str, str] | None = None
+    store: Path,
+    state: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    latentd: Sequence[str | Path] = (LATENTD,),
 ) -> Iterator[ServerProcess]:
     """Run `latentd serve` on free loopback ports; leaving stops it by SIGTERM and asserts exit code 0.
 
@@ -57,6 +61,7 @@ def running_server(
         state: the server's state folder, made where it is absent.
         args: further command-line arguments.
         env: added to the environment, from which every other ``LATENTD_*`` variable is taken away.
+        latentd: the command that takes ``serve`` and the arguments.
 
     Raises:
         ServerFailed: it ended or was not ready in time, or its exit code is not 0.
@@ -70,6 +75,7 @@ def running_server(
         *args,
         log=log,
         env=env,
+        latentd=latentd,
     )
     try:
         addresses = _wait_until_ready(process, address_file, log, started)
@@ -83,12 +89,14 @@ def running_server(
         raise ServerFailed(f"the server's exit code is {code}, its log:\n{_read(log)}")
 
 
-def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_latentd(
+    *args: str, log: Path, env: Mapping[str, str] | None = None, latentd: Sequence[str | Path] = (LATENTD,)
+) -> subprocess.Popen[bytes]:
     """Start `latentd ARGS` with its output in `log`, for a test that watches it fail or stop by itself."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")}
     with log.open("wb") as file:
         return subprocess.Popen(
-            [LATENTD, *args],
+            [*latentd, *args],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

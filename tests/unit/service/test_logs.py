@@ -1,5 +1,6 @@
 """Log lines: JSON objects that parse whatever is logged, or text that no client can forge."""
 
+import contextvars
 import io
 import json
 import logging
@@ -80,8 +81,9 @@ def test_a_console_line_cannot_be_forged() -> None:
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_what_is_logged_during_a_request_carries_its_id(form: Format) -> None:
     stream = logged(form)
-    observation.observe(Observation("abc-1"))
-    logging.getLogger("latentd").info("something")
+    request = contextvars.copy_context()
+    request.run(observation.observe, Observation("abc-1"))
+    request.run(logging.getLogger("latentd").info, "something")
     assert ('"request_id": "abc-1"' if form == "json" else "request_id=abc-1") in stream.getvalue()
 
 
