@@ -57,14 +57,14 @@ def serve(config: Path | None, **flags: str | None) -> None:
         settings = load_settings(flags, environment, config)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    from service.logs import configure_logs
+
+    configure_logs(settings.log_level, settings.log_format, access=settings.access_log)
+    import uvloop
+
+    from service.app import serve as run
+
     try:
-        from service.logs import configure_logs
-
-        configure_logs(settings.log_level, settings.log_format, access=settings.access_log)
-        import uvloop
-
-        from service.app import serve as run
-
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except (SettingsError, RuntimeError) as error:

@@ -19,17 +19,21 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x
 
 
 def configure_logs(level: str, form: Format, *, access: bool, stream: TextIO | None = None) -> None:
-    """Send every logger's lines to `stream`, by default to stderr.
+    """Send every logger's lines to `stream`, by default to stderr; a program that has its own set-up keeps it.
 
     Args:
         level: least severe level to write: debug, info, warning, error.
         access: whether each request gets a line of its own.
     """
+    root = logging.getLogger()
+    if root.handlers:
+        return
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else ConsoleLines())
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
     logging.captureWarnings(True)
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("latentd.access").setLevel(logging.NOTSET if access else logging.WARNING)
 
 

@@ -19,8 +19,10 @@ NASTY = 'a "quote"\n2026-01-01 INFO latentd: forged\x1b[2J\u2028\udcff'
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
+    """Logging as in a process of its own; afterwards as pytest has it."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -31,6 +33,7 @@ def restored() -> Iterator[None]:
 
 def logged(form: Format, level: str = "info", *, access: bool = True) -> io.StringIO:
     stream = io.StringIO()
+    logging.getLogger().handlers.clear()
     configure_logs(level, form, access=access, stream=stream)
     return stream
 
@@ -40,6 +43,14 @@ def only_object(stream: io.StringIO) -> dict[str, Any]:
     assert len(lines) == 1, lines
     found: dict[str, Any] = json.loads(lines[0])
     return found
+
+
+def test_a_program_that_has_its_own_set_up_keeps_it() -> None:
+    first, second = logged("json"), io.StringIO()
+    configure_logs("info", "console", access=True, stream=second)
+    logging.getLogger("latentd").info("something")
+    assert only_object(first)["message"] == "something"
+    assert second.getvalue() == ""
 
 
 def test_a_json_line_has_time_level_logger_message_and_fields() -> None:
