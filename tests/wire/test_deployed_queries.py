@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics import DISPATCH_REASONS, REJECT_REASONS, STAGES, Metrics
 from tests.kit.deployed_queries import DeployedQuery, dashboard_queries, rule_queries, rules
+from tests.kit.server import ServerProcess
 
 TARGET = {"job", "instance", "namespace"}  # Prometheus itself puts them on every series
 FROM_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate"}}
@@ -18,13 +19,12 @@ QUERIES = dashboard_queries() + rule_queries()
 
 
 @pytest.fixture(scope="module")
-def known(server: object, request: pytest.FixtureRequest) -> dict[str, set[str]]:
+def known(server: ServerProcess) -> dict[str, set[str]]:
     """Labels of every series that the server exposes after some requests, and of the recorded ones."""
-    url = request.getfixturevalue("server").http
-    assert httpx.post(f"{url}/v1/samples", json={"n": 2}).status_code == 200
-    assert httpx.post(f"{url}/v1/samples", json={"n": 0}).status_code == 400
+    assert httpx.post(f"{server.http}/v1/samples", json={"n": 2}).status_code == 200
+    assert httpx.post(f"{server.http}/v1/samples", json={"n": 0}).status_code == 400
     labels: dict[str, set[str]] = {name: set(found) for name, found in FROM_PROMETHEUS.items()}
-    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics").text):
+    for family in text_string_to_metric_families(httpx.get(f"{server.http}/metrics").text):
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
         if not family.samples:  # a GPU is not everywhere
