@@ -80,7 +80,8 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
             start, code = time.perf_counter(), "OK"
             _served.set(("", ""))
             observation.observe(seen)
-            seen.span = self._tracing.begin(method.removeprefix("/"), metadata, request_id)
+            if not _is_open(method):
+                seen.span = self._tracing.begin(method.removeprefix("/"), metadata, request_id)
             try:
                 context.set_trailing_metadata((("x-request-id", request_id),))
                 return await behaviour(request, context)

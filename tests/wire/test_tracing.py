@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import pytest
 from runtime.store import DirectoryStore
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
-from tests.kit.server import running_server
+from tests.kit.server import running_server, start_latentd
 from tests.kit.tiny_package import publish_tiny
 
 CALLER = "0af7651916cd43dd8448eb211c80319c"
@@ -131,3 +132,12 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_stop(
     pytest.importorskip("opentelemetry.sdk")
     with running_server(tiny_store.root, tmp_path / "state", "--trace-endpoint", "http://127.0.0.1:9") as server:
         assert httpx.post(f"{server.http}/v1/samples", json={"n": 1}).elapsed.total_seconds() < 1
+
+
+def test_without_the_sdk_the_start_says_what_to_install(tiny_store: DirectoryStore, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['opentelemetry.sdk'] = None; from runtime.cli import main; main()"
+    arguments = ("serve", "--store", str(tiny_store.root), "--state", str(tmp_path / "state"))
+    log = tmp_path / "log"
+    command = (sys.executable, "-c", code)
+    assert start_latentd(*arguments, "--trace-endpoint", "http://127.0.0.1:9", log=log, latentd=command).wait(30) == 1
+    assert "setting trace_endpoint: tracing needs latentd[tracing], which is not installed" in log.read_text()
