@@ -43,5 +43,5 @@ class SilentMetrics(Metrics):
 
 
 if __name__ == "__main__":
-    service.app.Metrics = SilentMetrics  # type: ignore[misc]  # the name that the composition root builds
+    vars(service.app)["Metrics"] = SilentMetrics  # the name that the composition root builds
     main()
