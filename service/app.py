@@ -23,7 +23,9 @@ from runtime.store import DirectoryStore
 from service.access import check_exposure
 from service.aliases import AliasTable
 from service.batcher import Batcher
+from service.disks import watch_disks
 from service.engine import Engine
+from service.gpus import watch_gpus
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.http_api.browsers import BrowserPolicy
@@ -35,6 +37,7 @@ from service.quotas import Quotas
 from service.registry import Registry
 from service.settings import Settings, SettingsError
 from service.tls import CertificateFiles, ReloadingContext
+from service.tracing import NO_TRACING, Tracing
 
 _LOG = logging.getLogger("latentd")
 _BACKLOG = 2048
@@ -53,6 +56,7 @@ class _Server:
     """Every part, built and listening, not yet serving."""
 
     settings: Settings
+    tracing: Tracing
     lifecycle: Lifecycle
     registry: Registry
     batcher: Batcher
@@ -68,7 +72,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         SettingsError: it must not or cannot listen as told.
-        RuntimeError: onnxruntime is missing or installed twice.
+        RuntimeError: onnxruntime is missing or installed twice; tracing is wanted but not installed.
     """
     check_onnxruntime()
     stop = asyncio.Event()
@@ -93,7 +97,10 @@ def _build(settings: Settings) -> _Server:
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
     certificates = CertificateFiles.of(settings)
+    tracing = _open_tracing(settings)
     metrics = Metrics(CollectorRegistry())
+    watch_disks(metrics, {"state": settings.state, "store": settings.store})
+    watch_gpus(metrics)
     quotas = Quotas(
         metrics, images_per_second=settings.images_per_second, concurrent_requests=settings.concurrent_requests
     )
@@ -104,6 +111,7 @@ def _build(settings: Settings) -> _Server:
         batch_s=settings.batch_ms / 1000,
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
+        tracing=tracing,
     )
     aliases = AliasTable(settings.state / "aliases.json")
     registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model, aliases)
@@ -129,6 +137,7 @@ def _build(settings: Settings) -> _Server:
             frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
             frozenset(origin.lower() for origin in settings.cors_origins or ()),
         ),
+        tracing=tracing,
     )
     http = _HttpServer(
         uvicorn.Config(
@@ -151,12 +160,26 @@ def _build(settings: Settings) -> _Server:
         max_body_bytes=settings.max_body_bytes,
         quotas=quotas,
         certificates=certificates,
+        tracing=tracing,
     )
     try:
         grpc_port = grpc.bind(settings.host, settings.grpc_port)
     except OSError as error:
         raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+    return _Server(settings, tracing, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+
+
+def _open_tracing(settings: Settings) -> Tracing:
+    """Tracing as the settings say; the OpenTelemetry SDK is loaded only where it is on."""
+    if settings.trace_endpoint is None:
+        return NO_TRACING
+    try:
+        from service.otlp_tracing import OtlpTracing
+    except ImportError as error:
+        raise RuntimeError(
+            f"setting trace_endpoint: tracing needs latentd[tracing], which is not installed ({error.name} is missing)"
+        ) from error
+    return OtlpTracing(settings.trace_endpoint, settings.trace_ratio)
 
 
 async def _load(server: _Server) -> None:
@@ -187,6 +210,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
     await server.batcher.close()
     server.engine.close()
+    await asyncio.to_thread(server.tracing.close)
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 

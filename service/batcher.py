@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
+from service import observation
 from service.computation import Computed, compute, time_batch
 from service.errors import DeadlineExceeded, Draining, Overloaded
 from service.lanes import Lane, Priority, Rows, Segment, Ticket
 from service.metrics import Metrics
+from service.tracing import NO_TRACING, Tracing
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
@@ -39,8 +41,10 @@ class Batcher:
         batch_s: float,
         max_batch: int,
         delay_s: float = 0.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         self._threads = threads
         self._idle = threads
@@ -97,7 +101,8 @@ class Batcher:
             DeadlineExceeded: `timeout_s` passed.
         """
         self._admit(rows.n, timeout_s)
-        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter())
+        seen = observation.current()
+        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter(), seen.span)
         if not lane.queued_rows:
             lane.used = max(lane.used, self._virtual_s)
         self._busy_lanes.setdefault(lane)
@@ -114,6 +119,10 @@ class Batcher:
         finally:
             expiry.cancel()
             self._withdraw(lane, ticket)
+            ended = time.perf_counter()
+            started = ticket.started or ended
+            seen.queue_s += started - ticket.enqueued
+            seen.run_s += ended - started
 
     async def close(self) -> None:
         """Take nothing new, finish what is queued, stop the workers."""
@@ -196,6 +205,7 @@ class Batcher:
             now = time.perf_counter()
             for segment in segments:
                 if segment.start == 0:
+                    segment.ticket.started = now
                     self._metrics.queue_seconds.observe(now - segment.ticket.enqueued)
                     lane.statistics.queue.add(now - segment.ticket.enqueued)
             self._virtual_s = lane.used
@@ -212,7 +222,9 @@ class Batcher:
         """On a worker thread: compute, then hand the outcome to the event loop, whatever it is."""
         outcome: Computed | Exception
         try:
-            outcome = compute(lane.generator, segments)
+            spans = [segment.ticket.span for segment in segments]
+            with self._tracing.batch(lane.generator.manifest.reference, sum(map(len, segments)), spans):
+                outcome = compute(lane.generator, segments)
         except Exception as error:  # noqa: BLE001 - the batch fails, the worker lives on
             outcome = error
         self._loop.call_soon_threadsafe(self._finish, lane, segments, outcome)

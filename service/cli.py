@@ -6,11 +6,13 @@ import os
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from runtime.atomic import write_atomic
 from service.keys import SCOPES, KeyFile, Scope, StoredKey
 from service.settings import Settings, SettingsError, load_settings
 
@@ -70,22 +72,23 @@ def serve(config: Path | None, **flags: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "LATENTD_CONFIG"}
     try:
         settings = load_settings(flags, environment, config)
-        _configure_log(settings.log_level)
-        import uvloop
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    from service.logs import configure_logs
 
-        from service.app import serve as run
+    configure_logs(settings.log_level, settings.log_format, access=settings.access_log)
+    import uvloop
 
+    from service.app import serve as run
+
+    try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except (SettingsError, RuntimeError) as error:
+        if settings.log_format == "json":  # whoever reads the log reads nothing else
+            logging.getLogger("latentd").critical("%s", error)
+            sys.exit(1)
         raise click.ClickException(str(error)) from error
-
-
-def _configure_log(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class _Keys(click.Group):
@@ -132,6 +135,11 @@ def _over_after(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--images-per-second", type=click.FloatRange(0, min_open=True), help="default: the server's limit")
 @click.option("--concurrent-requests", type=click.IntRange(1), help="default: the server's limit")
 @click.option("--unless-any", is_flag=True, help="do nothing where a key exists, for set-ups that start again")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="write the key to this file, for its owner and group, instead; do nothing where it holds a valid one",
+)
 def create_key(  # noqa: PLR0917 - click passes one argument per option
     name: str,
     state: Path,
@@ -140,6 +148,7 @@ def create_key(  # noqa: PLR0917 - click passes one argument per option
     images_per_second: float | None,
     concurrent_requests: int | None,
     unless_any: bool,
+    out: Path | None,
 ) -> None:
     """Make a key for NAME and print it, once: only its hash is stored.
 
@@ -147,21 +156,33 @@ def create_key(  # noqa: PLR0917 - click passes one argument per option
     latentd keys create dashboard --state state
     latentd keys create nightly --scope sample --scope train --expires 90d --images-per-second 200
     latentd keys create deploy --scope admin
+    latentd keys create prometheus --state state --out prometheus-key
     curl -H "Authorization: Bearer lk_…" http://127.0.0.1:8000/v1/models
     """
     file = KeyFile(state)
     if unless_any and file.all():
         click.echo(f"{file.path} holds a key already", err=True)
         return
-    click.echo(
-        file.create(
-            name,
-            scopes=scopes,
-            expires=expires,
-            images_per_second=images_per_second,
-            concurrent_requests=concurrent_requests,
-        )
+    create = partial(
+        file.create,
+        name,
+        scopes=scopes,
+        expires=expires,
+        images_per_second=images_per_second,
+        concurrent_requests=concurrent_requests,
     )
+    if out is None:
+        click.echo(create())
+        return
+    if out.exists() and file.find(out.read_text().strip()):
+        click.echo(f"{out} holds a valid key already", err=True)
+        return
+    key = create()
+    try:
+        write_atomic(out, f"{key}\n".encode(), mode=0o640)
+    except OSError as error:
+        file.revoke(key.split("_")[1])
+        raise click.ClickException(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 @keys.command("list")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Precision
+from service import observation
 from service.access import current_caller
 from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded
@@ -161,12 +162,15 @@ class Engine:
 
     async def _check(self, request: SampleRequest, model: ServedModel) -> _Checked:
         """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
+        seen = observation.current()
+        seen.model, seen.version = model.name, str(model.version)
         lane = model.lane(request.precision)
         image_bytes = prod(model.manifest.output.shape)
         most = min(self.max_images, max(1, self._max_output_bytes // image_bytes))
         work = partial(build_rows, request, model.manifest, most)
         small = (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS
         rows = work() if small else await self.off_loop(work)
+        seen.rows += rows.n
         deadline = time.perf_counter() + check_timeout(request.timeout_s, self._timeout_s)
         return _Checked(model, lane, rows, check_priority(request.priority), deadline)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.generator import Generator
 from service.statistics import LaneStatistics
+from service.tracing import Span
 
 Priority = Literal["interactive", "bulk"]
 
@@ -47,12 +48,20 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back."""
+    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back.
+
+    Attributes:
+        enqueued: when it joined, on the clock of `time.perf_counter`.
+        span: the request's, where it is traced.
+        started: when its first batch was sent; None while it waits.
+    """
 
     rows: Rows
     priority: Priority
     future: "asyncio.Future[NDArray[np.uint8]]"
     enqueued: float
+    span: Span | None = None
+    started: float | None = None
     taken: int = 0
     done: int = 0
     images: NDArray[np.uint8] | None = None

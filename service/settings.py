@@ -1,13 +1,14 @@
 """Settings of the server: flag over environment over file over default, checked before anything starts."""
 
 import difflib
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from service.cores import available_cores
 
 ENVIRONMENT_PREFIX = "LATENTD_"
 CLIENT_VARIABLES = frozenset({"LATENTD_API_KEY", "LATENTD_URL", "LATENTD_CA"})
@@ -80,9 +81,9 @@ class Settings(BaseModel):
         description="PEM file of authorities that clients need a certificate of; by default they need none",
     )
     inference_threads: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=available_cores,
         ge=1,
-        description="batches in flight; by default one for each core",
+        description="batches in flight; by default one for each core, as far as a container's CPU limit allows",
     )
     batch_ms: float = Field(default=4.0, gt=0, description="a batch grows until it computes this long, in ms")
     max_batch: int = Field(default=64, ge=1, le=1024, description="most rows in a batch")
@@ -95,6 +96,18 @@ class Settings(BaseModel):
         default=0.5, ge=0, description="time between 'not ready' and refusing connections, for load balancers"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least severe line")
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="log lines for people, or one JSON object each"
+    )
+    access_log: bool = Field(default=True, description="a log line for each request")
+    trace_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+",
+        description="OTLP/HTTP collector for traces, e.g. http://collector:4318; by default nothing is traced",
+    )
+    trace_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="share of requests to trace; those with a traced caller always are"
+    )
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> "Settings":

@@ -11,18 +11,21 @@ from typing import Any
 
 import grpc
 
+from service import observation
 from service.access import ANYBODY, Caller, Need, act_for, admit
+from service.access_log import log_request
 from service.engine import SampleResult
 from service.errors import Internal, InvalidRequest, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.grpc_api.permissions import needed
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.observation import Observation
 from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
+from service.tracing import NO_TRACING, Tracing
 
-_LOG = logging.getLogger("latentd.access")
-_COUNTED = {"/latentd.": "grpc", "/inference.": "inference_grpc"}  # health and reflection are not
+_LOG = logging.getLogger(__name__)
 
 _Handler = Any  # grpc.RpcMethodHandler, whose type parameters exist in its stubs only
 
@@ -37,10 +40,11 @@ def note_model(result: SampleResult) -> None:
 class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every call."""
 
-    def __init__(self, metrics: Metrics, keys: KeyFile, quotas: Quotas) -> None:
+    def __init__(self, metrics: Metrics, keys: KeyFile, quotas: Quotas, tracing: Tracing = NO_TRACING) -> None:
         self._metrics = metrics
         self._keys = keys
         self._quotas = quotas
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -54,35 +58,51 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         method = handler_call_details.method
         metadata = dict(handler_call_details.invocation_metadata or ())
         authorization = metadata.get("authorization")
-        request_id = choose_request_id(metadata.get("x-request-id"))
-        need = needed(method)
-        caller = ANYBODY
+        seen = Observation(choose_request_id(metadata.get("x-request-id")))
+        call = _Call(self._metrics, self._quotas, seen, need=needed(method), method=method)
         try:
-            caller = admit(authorization if isinstance(authorization, str) else None, need, self._keys)
+            call.admit(authorization if isinstance(authorization, str) else None, self._keys)
         except ServiceError as error:
-            return _refusing(handler, error, request_id)
+            return self._refuse(handler, call, error)
         except Exception:  # noqa: BLE001 - as below: a key file that broke while running
-            _LOG.exception("call %s failed", request_id)
-            return _refusing(handler, Internal(request_id), request_id)
-        call = _Call(self._metrics, self._quotas, caller, need=need, method=method, request_id=request_id)
+            _LOG.exception("call %s failed", seen.request_id)
+            return self._refuse(handler, call, Internal(seen.request_id))
+        if call.api != "operations":
+            call.begin_span(self._tracing, metadata)
         yields = inspect.isasyncgenfunction(_behaviour(handler))  # else it returns, or writes to the context
         return _like(handler, call.yielding(handler) if yields else call.returning(handler))
+
+    @staticmethod
+    def _refuse(handler: _Handler, call: "_Call", error: ServiceError) -> _Handler:
+        call.record(STATUS[error.kind].name, 0.0)
+        return _refusing(handler, error, call.seen.request_id)
 
 
 class _Call:
     """One call: its caller, its place in the metrics, its status."""
 
-    def __init__(
-        self, metrics: Metrics, quotas: Quotas, caller: Caller, *, need: Need, method: str, request_id: str
-    ) -> None:
+    def __init__(self, metrics: Metrics, quotas: Quotas, seen: Observation, *, need: Need, method: str) -> None:
         self._metrics = metrics
         self._quotas = quotas
-        self._caller = caller
-        self._counted = need not in ("nothing", "key")
+        self._need = need
         self._method = method
-        self._api = next((api for prefix, api in _COUNTED.items() if method.startswith(prefix)), None)
-        self._request_id = request_id
+        self._caller = ANYBODY
         self._code = "OK"
+        self.seen = seen
+        self.api = _api(method, need)
+
+    def admit(self, authorization: str | None, keys: KeyFile) -> None:
+        """Find out whose call this is.
+
+        Raises:
+            Unauthenticated, PermissionDenied: see `service.access.admit`.
+        """
+        self._caller = admit(authorization, self._need, keys)
+        self.seen.key_id = self._caller.key_id
+
+    def begin_span(self, tracing: Tracing, metadata: dict[str, Any]) -> None:
+        """Trace this call, where it is sampled."""
+        self.seen.span = tracing.begin(self._method.removeprefix("/"), metadata, self.seen.request_id)
 
     def returning(self, handler: _Handler) -> Any:
         """The handler's behaviour, observed."""
@@ -119,25 +139,42 @@ class _Call:
     @contextmanager
     def _on_behalf(self) -> Iterator[None]:
         act_for(self._caller)
-        with self._quotas.open_request(self._caller) if self._counted else nullcontext():
+        with nullcontext() if self._need in ("nothing", "key") else self._quotas.open_request(self._caller):
             yield
 
     @contextmanager
     def _observed(self, context: Any) -> Iterator[None]:
         start = time.perf_counter()
         _served.set(("", ""))
-        context.set_trailing_metadata((("x-request-id", self._request_id),))
+        observation.observe(self.seen)
+        context.set_trailing_metadata((("x-request-id", self.seen.request_id),))
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
             self._code = "CANCELLED"
             raise
         finally:
-            seconds = time.perf_counter() - start
-            if self._api:
-                self._metrics.requests.labels(*_served.get(), self._api, self._code).inc()
-                self._metrics.request_seconds.labels(self._api).observe(seconds)
-            _LOG.debug("%s %s %s %.1f ms", self._request_id, self._method, self._code, seconds * 1e3)
+            self.record(self._code, time.perf_counter() - start)
+
+    def record(self, code: str, seconds: float) -> None:
+        """Count, log and trace a call that is over."""
+        seen, method = self.seen, self._method
+        model, version = _served.get()
+        model, version = model or seen.model, version or seen.version
+        self._metrics.requests.labels(model, version, self.api, code).inc()
+        self._metrics.request_seconds.labels(self.api).observe(seconds)
+        log_request(seen, api=self.api, method=method, path="", code=code, seconds=seconds)
+        if seen.span is not None:
+            service, _, name = method.removeprefix("/").rpartition("/")
+            attributes: dict[str, Any] = {
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": name,
+                "rpc.grpc.status": code,
+                "latentd.model": model,
+                "latentd.rows": seen.rows,
+            }
+            seen.span.end(f"{service}/{name}", code, attributes)
 
     async def _fail(self, context: Any, error: Exception) -> None:
         """Abort the call with the status of `error`; aborting raises."""
@@ -145,10 +182,20 @@ class _Call:
             self._code = "ABORTED"
             raise error
         if not isinstance(error, ServiceError):
-            _LOG.error("call %s failed", self._request_id, exc_info=error)
-            error = Internal(self._request_id)
+            _LOG.error("call %s failed", self.seen.request_id, exc_info=error)
+            error = Internal(self.seen.request_id)
         self._code = STATUS[error.kind].name
-        await _abort(context, error, self._request_id)
+        await _abort(context, error, self.seen.request_id)
+
+
+def _api(method: str, need: Need) -> str:
+    """The label of the metrics: probes and reflection are operations."""
+    if need == "nothing":
+        return "operations"
+    for prefix, api in (("/latentd.", "grpc"), ("/inference.", "inference_grpc")):
+        if method.startswith(prefix):
+            return api
+    return "operations"
 
 
 async def _abort(context: Any, error: ServiceError, request_id: str) -> None:

@@ -25,6 +25,7 @@ from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.quotas import Quotas
 from service.tls import CertificateFiles
+from service.tracing import NO_TRACING, Tracing
 
 _FILES = (latentd_v1_generation_pb2, latentd_v1_models_pb2, inference_open_inference_pb2, health_pb2)
 SERVICES = tuple(service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values())
@@ -43,12 +44,13 @@ class GrpcServer:
         max_body_bytes: int,
         quotas: Quotas | None = None,
         certificates: CertificateFiles | None = None,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         """`certificates` None listens without TLS."""
         self._lifecycle = lifecycle
         self._certificates = certificates
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics))],
+            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics), tracing)],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),

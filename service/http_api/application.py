@@ -28,6 +28,7 @@ from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.quotas import Quotas
+from service.tracing import NO_TRACING, Tracing
 
 _PATIENCE_S = 20.0
 ROUTERS = (
@@ -53,6 +54,7 @@ def create_application(
     patience_s: float = _PATIENCE_S,
     quotas: Quotas | None = None,
     browsers: BrowserPolicy | None = None,
+    tracing: Tracing = NO_TRACING,
 ) -> ASGIApp:
     """The ASGI application over one engine.
 
@@ -71,7 +73,7 @@ def create_application(
     policy = browsers or BrowserPolicy()
     limited = Patience(LimitBody(app, max_body_bytes, metrics), patience_s)
     guarded = Authenticate(limited, keys, quotas or Quotas(metrics), exists)
-    return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics), policy)
+    return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics, tracing), policy)
 
 
 def create_routes() -> FastAPI:

@@ -6,39 +6,50 @@ Plain ASGI: no task and no queue per request. `service.http_api.application` has
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import observation
 from service.access import act_for, admit
+from service.access_log import log_request
 from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
 from service.http_api.permissions import needed
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.observation import Observation
 from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
+from service.tracing import NO_TRACING, Tracing
 
-_LOG = logging.getLogger("latentd.access")
+_LOG = logging.getLogger(__name__)
 _DRAINED = 64 << 20  # bytes of a refused body that are still read, so that its client gets to read the refusal
 
 
 class Observe:
     """Gives each request an id, counts and times it, logs it, and answers what nobody foresaw."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing = NO_TRACING) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = choose_request_id(Headers(scope=scope).get("x-request-id"))
+        start, status = time.perf_counter(), 0
+        headers, api = Headers(scope=scope), _api(scope["method"], scope["path"])
+        request_id = choose_request_id(headers.get("x-request-id"))
+        seen = Observation(request_id)
+        observation.observe(seen)
+        if api != "operations":
+            seen.span = self._tracing.begin(f"{scope['method']} {api}", headers, request_id)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        start, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -62,12 +73,27 @@ class Observe:
                 _LOG.exception("request %s failed", request_id)
             if not status:
                 await error_response(scope["path"], Internal(request_id))(scope, receive, send_with_id)
-        seconds = time.perf_counter() - start
         code = str(state.get("status", status) or STATUS["cancelled"])
-        api = _api(scope["path"])
-        self._metrics.requests.labels(state.get("model", ""), state.get("version", ""), api, code).inc()
+        self._record(seen, scope, api, code, time.perf_counter() - start)
+
+    def _record(self, seen: Observation, scope: Scope, api: str, code: str, seconds: float) -> None:
+        """Count, log and trace a request that is over."""
+        method, state = scope["method"], scope["state"]
+        model, version = state.get("model", seen.model), state.get("version", seen.version)
+        self._metrics.requests.labels(model, version, api, code).inc()
         self._metrics.request_seconds.labels(api).observe(seconds)
-        _LOG.debug("%s %s %r %s %.1f ms", request_id, scope["method"], scope["path"], code, seconds * 1e3)
+        log_request(seen, api=api, method=method, path=scope["path"], code=code, seconds=seconds)
+        if seen.span is not None:
+            route = getattr(scope.get("route"), "path", None)
+            attributes: dict[str, Any] = {
+                "http.request.method": method,
+                "http.response.status_code": int(code),
+                "latentd.model": model,
+                "latentd.rows": seen.rows,
+            }
+            if route is not None:
+                attributes["http.route"] = route
+            seen.span.end(f"{method} {route or api}", code, attributes)
 
 
 class Authenticate:
@@ -94,6 +120,7 @@ class Authenticate:
             need = "key"
             caller = admit(Headers(scope=scope).get("authorization"), need, self._keys)
         act_for(caller)
+        observation.current().key_id = caller.key_id
         if need in ("nothing", "key"):  # what only reads does not count as an open request
             await self._app(scope, receive, send)
             return
@@ -136,7 +163,9 @@ class LimitBody:
         return TooLarge(f"body: got {got}; allowed: up to {self._max_bytes} bytes", param="body")
 
 
-def _api(path: str) -> str:
+def _api(method: str, path: str) -> str:
+    if needed(method, path) == "nothing":
+        return "operations"
     if path.startswith("/v2"):
         return "inference_http"
     if path.startswith("/v1/images"):

@@ -1,5 +1,6 @@
 """Probes, metrics and the front page."""
 
+import asyncio
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
@@ -39,8 +40,9 @@ async def readyz(request: Request) -> JSONResponse:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Prometheus text format."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus text format; written off the event loop, since some values are asked of disks and drivers."""
+    content = await asyncio.to_thread(generate_latest, request.app.state.metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/", include_in_schema=False)

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ def running_server(
     *args: str,
     env: Mapping[str, str] | None = None,
     verify: ssl.SSLContext | None = None,
+    latentd: Sequence[str | Path] = (LATENTD,),
 ) -> Iterator[ServerProcess]:
     """Run `latentd serve` on free loopback ports; leaving stops it by SIGTERM and asserts exit code 0.
 
@@ -68,6 +69,7 @@ def running_server(
         args: further command-line arguments.
         env: added to the environment, from which every other ``LATENTD_*`` variable is taken away.
         verify: how to ask a server with TLS whether it is ready.
+        latentd: the command that takes ``serve`` and the arguments.
 
     Raises:
         ServerFailed: it ended or was not ready in time, or its exit code is not 0.
@@ -81,6 +83,7 @@ def running_server(
         *args,
         log=log,
         env=env,
+        latentd=latentd,
     )
     try:
         addresses = _wait_until_ready(process, address_file, log, started, verify)
@@ -94,9 +97,11 @@ def running_server(
         raise ServerFailed(f"the server's exit code is {code}, its log:\n{_read(log)}")
 
 
-def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_latentd(
+    *args: str, log: Path, env: Mapping[str, str] | None = None, latentd: Sequence[str | Path] = (LATENTD,)
+) -> subprocess.Popen[bytes]:
     """Start `latentd ARGS` with its output in `log`, for a test that watches it fail or stop by itself."""
-    command = [str(LATENTD), *args]
+    command = [*map(str, latentd), *args]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script runs the tests in its background; POSIX 2.11
         command = [sys.executable, "-Sc", _WITH_CTRL_C, *command]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")}

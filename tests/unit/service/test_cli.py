@@ -1,6 +1,7 @@
 """`latentd serve` and `latentd keys` as a person at a terminal meets them."""
 
 import os
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -131,3 +132,26 @@ def test_a_key_is_not_made_twice_for_a_set_up_that_starts_again(tmp_path: Path) 
     second = runner.invoke(keys, arguments)
     assert (second.exit_code, second.stdout) == (0, "")
     assert len(KeyFile(tmp_path).all()) == 1
+
+
+def test_a_key_for_another_program_goes_into_a_file_and_is_made_once(state: Path, tmp_path: Path) -> None:
+    out = tmp_path / "key"
+    arguments = ("create", "prometheus", "--state", str(state), "--out", str(out))
+    assert run(keys, *arguments).output == ""
+    key = out.read_text().strip()
+    found = KeyFile(state).find(key)
+    assert found is not None
+    assert found.name == "prometheus"
+    assert stat.S_IMODE(out.stat().st_mode) & 0o137 == 0, "it is for its owner, and its group to read"
+    assert f"{out} holds a valid key already" in run(keys, *arguments).output
+    KeyFile(state).revoke(found.id)
+    run(keys, *arguments)
+    assert out.read_text().strip() != key
+    assert len(KeyFile(state).all()) == 1
+
+
+def test_a_key_that_cannot_be_handed_over_is_not_kept(state: Path, tmp_path: Path) -> None:
+    result = run(keys, "create", "a", "--state", str(state), "--out", str(tmp_path / "absent" / "key"))
+    assert result.exit_code == 1
+    assert f"--out {tmp_path / 'absent' / 'key'} cannot be written: No such file" in result.output
+    assert KeyFile(state).all() == []
