@@ -232,6 +232,15 @@ def parse_config(values: Mapping[str, Any]) -> FineTuneConfig:
     return _parse(FineTuneConfig, values)
 
 
+def parse_order(values: Mapping[str, Any]) -> FineTuneOrder:
+    """An order from outside, checked.
+
+    Raises:
+        FineTuneConfigError: the first wrong field; those of the settings begin with ``config.``.
+    """
+    return _parse(FineTuneOrder, values)
+
+
 def read_order(folder: Path) -> FineTuneOrder:
     """The order in `folder`.
 
@@ -247,7 +256,7 @@ def read_order(folder: Path) -> FineTuneOrder:
         raise FineTuneConfigError("", f"{path}: is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise FineTuneConfigError("", f"{path}: holds a {type(values).__name__}, not an object")
-    return _parse(FineTuneOrder, values)
+    return parse_order(values)
 
 
 def write_order(folder: Path, order: FineTuneOrder) -> None:

@@ -134,6 +134,7 @@ def publish(
     name: str,
     cache: Path,
     say: Callable[[str], None],
+    *,
     accept: Callable[[Package], None] = lambda _: None,
 ) -> Package:
     """Export, quantize, compare, measure and publish `trained` as the next version of `name`.

@@ -20,7 +20,7 @@ from trainer.recipe import Recipe
 from trainer.systems import AdversarialConfig
 
 _BATCH = 250
-_OF_ONE_RUN = ("fine_tuning", "job", "from_scratch", "data", "start_from", "package")
+_OF_ONE_RUN = ("fine_tuning", "job", "base", "from_scratch", "data", "start_from", "package")
 """What a recipe says of one run alone."""
 
 

@@ -22,10 +22,13 @@ _EXCESS = 6.0
 class FineTuneRecipe(Recipe):
     """See `Recipe`; everything that decides what comes out of a fine-tuning."""
 
-    job: str = ""
+    job: str
     """Identity of the job, see `FineTuneOrder`."""
 
-    fine_tuning: FineTuneConfig = FineTuneConfig()
+    base: str
+    """``name@version`` of the package it began with, wherever that lies."""
+
+    fine_tuning: FineTuneConfig
     """What was asked for."""
 
     from_scratch: FromScratch
@@ -48,6 +51,7 @@ def make_recipe(
     changes = {
         "seed": config.seed,
         "job": job,
+        "base": ancestor.reference,
         "fine_tuning": config,
         "from_scratch": scratch,
         "start_from": str(ancestor.path),

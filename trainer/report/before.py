@@ -4,19 +4,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from runtime.fine_tuning import COPYING, IMPROVEMENT
+from runtime.latents import latents_from_seeds
 from runtime.manifest import Measurement
-from trainer.data import DataSplit
+from trainer.data import DataSplit, LabelledImages
 from trainer.evaluation import Evaluation, EvaluationConfig, Evaluator, Sampler, draw_like, draw_samples
 from trainer.evaluation.catalogue import CATALOGUE, HELD_OUT_DISTANCE
+from trainer.grids import grid_seeds
 from trainer.report.pictures import Picture, picture
 
 PREFIX = "base."
 """Of the names of such measures in a manifest."""
 
-_COLUMNS, _MOST = 10, 100
+_COLUMNS = 10
 _GROUPS = ("likeness", "classes", "diversity")  # it has not seen the images, so it cannot have learned them by heart
 
 
@@ -87,9 +90,20 @@ def measure_before(
         dim: of its latents.
         conditional: whether it takes labels.
     """
-    found = evaluator.measure(draw_samples(config, data.train.class_names if conditional else (), dim, sampler))
+    names = data.train.class_names if conditional else ()
+    found = evaluator.measure(draw_samples(config, names, dim, sampler))
     like = draw_like(config, data.held_out, dim, sampler, conditional=conditional)
-    order = np.argsort(data.held_out.labels, kind="stable")[:_MOST]
     measures = {name: each for name, each in found.measures.items() if CATALOGUE[name].group in _GROUPS}
     measures[HELD_OUT_DISTANCE] = evaluator.held_out_distance(like)
-    return Before(package, measures, picture(like[order], _COLUMNS), picture(data.held_out.images[order], _COLUMNS))
+    seeds, labels = grid_seeds(max(1, len(names)), _COLUMNS)
+    samples = sampler(latents_from_seeds(seeds, dim), labels)
+    real = _like_grid(data.held_out if names else data.held_out.unlabelled(), labels)
+    return Before(package, measures, picture(samples, _COLUMNS), picture(real, _COLUMNS))
+
+
+def _like_grid(real: LabelledImages, labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Images of those classes, again from the first where a class has too few."""
+    rows = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows[labels == label] = np.resize(np.flatnonzero(real.labels == label), int((labels == label).sum()))
+    return real.images[rows]
