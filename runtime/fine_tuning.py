@@ -135,6 +135,9 @@ class FineTuneConfig(_Model):
     """Measurements in a row, of 25 over the budget, without a better kernel distance to held-out images, after which
     training ends; 0: it does not end for that."""
 
+    checkpoint_seconds: float = Field(default=10.0, ge=0, le=3600)
+    """Least time between two checkpoints: how much training a killed process may lose."""
+
     features: Literal["pixels", "judge"] = "pixels"
     """In which features the result is compared with real images: principal components of the pixels, or a classifier
     trained on the images, which takes a minute."""

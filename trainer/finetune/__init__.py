@@ -1,19 +1,20 @@
-"""Fine-tuning: a package and a few hundred images in, a package with evidence out. `runtime.fine_tuning` holds the typed
-side of what follows, and needs no torch.
+"""Fine-tuning: a package and a few hundred images in, a package with evidence out. `runtime.fine_tuning` holds the
+typed side of what follows, and needs no torch.
 
 The command
 -----------
-``python -m trainer.finetune --job FOLDER`` (or ``latentd finetune --job FOLDER``) does what ``FOLDER/job.json`` asks for,
-a `FineTuneOrder`; `latentd finetune PACKAGE …` writes such a file itself. Started again after a stop, a ``kill -9`` or a
-failure of the machine, it goes on exactly from the last checkpoint, or, where training was done, from there. Once it
-has ended for good (`result.json` is there) it says so and does nothing.
+``python -m trainer.finetune --job FOLDER`` (or ``latentd finetune --job FOLDER``) does what ``FOLDER/job.json`` asks
+for, a `FineTuneOrder`; `latentd finetune PACKAGE …` writes such a file itself. Started again after a stop, a ``kill
+-9`` or a failure of the machine, it goes on exactly from the last checkpoint, or, where training was done, from
+there. Once it has ended for good (`result.json` is there) it says so and does nothing.
 
-SIGTERM and SIGINT save and end the process with 128 + signal; a second SIGTERM changes nothing, a SIGKILL loses what came
-after the last checkpoint, at most 10 seconds. Standard output is for people. All paths in `job.json` are absolute.
+SIGTERM and SIGINT save and end the process with 128 + signal; a second SIGTERM changes nothing, a SIGKILL loses what
+came after the last checkpoint, 10 seconds of training by default. Standard output is for people. All paths in `job.json` are
+absolute.
 
-Whoever gives a job to another process writes `job.json` with the next ``attempt`` first: a process of an earlier attempt
-that is still alive somewhere sees it within seconds, writes nothing more and publishes nothing (exit code 5). On one
-machine a lock on the folder keeps two processes apart as well.
+Whoever gives a job to another process writes `job.json` with the next ``attempt`` first: a process of an earlier
+attempt that is still alive somewhere sees it within seconds, writes nothing more and publishes nothing (exit code 5).
+On one machine a lock on the folder keeps two processes apart as well.
 
 The folder
 ----------
@@ -31,8 +32,8 @@ The events
 ----------
 ``{"seq": 7, "time": "2026-01-31T12:00:00.123Z", "attempt": 1, "type": "metrics", "data": {…}}``
 
-``seq`` counts from 1 without gaps over all attempts; a line is whole once its line end is there; `runtime.event_file` reads
-and follows it by byte offset. Types, and what is in ``data``:
+``seq`` counts from 1 without gaps over all attempts; a line is whole once its line end is there; `runtime.event_file`
+reads and follows it by byte offset. Types, and what is in ``data``:
 
 =============  ========================================================================================================
 stage          ``stage``: what begins: measuring before, publishing
@@ -71,8 +72,8 @@ Exit codes
 
 How it is done
 --------------
-`ancestor` reads the package, `images` and `classes` decide what is trained on, `recipe` chooses rates, batch, augmentation
-and budget for small sets, `system` hands the weights down (`inheritance`), freezes the input side of the discriminator
-(`freezing`) and puts adapters in (`adapters`), `watch` chooses the best state on held-out images and ends training,
-`telling` writes events, `run` is the whole.
+`ancestor` reads the package, `images` and `classes` decide what is trained on, `recipe` chooses rates, batch,
+augmentation and budget for small sets, `system` hands the weights down (`inheritance`), freezes the input side of the
+discriminator (`freezing`) and puts adapters in (`adapters`), `watch` chooses the best state on held-out images and
+ends training, `telling` writes events, `run` is the whole.
 """

@@ -75,8 +75,8 @@ def plan_classes(
         )
     if mode == "data" and len(images) < 2:
         raise ConfigError(
-            f"--classes data: the images have one class, {images[0]!r}, and a generator with classes needs two; "
-            "--classes merge keeps those of PACKAGE beside it"
+            f"classes=data: the images have one class, {images[0]!r}, and a generator with classes needs two; "
+            "classes=merge keeps those of PACKAGE beside it"
         )
     new = tuple(name for name in images if name not in ancestor)
     names = tuple(images) if mode == "data" else (*ancestor, *new)

@@ -27,6 +27,7 @@ class JobFolder(RunFolder):
         "data.path",  # the images themselves are compared
         "start_from",
         "fine_tuning.max_minutes",
+        "fine_tuning.checkpoint_seconds",
         "fine_tuning.require",
         "fine_tuning.on_miss",
         "fine_tuning.precisions",

@@ -70,7 +70,7 @@ def make_recipe(
                 "accumulate": recipe.training.accumulate if batch % recipe.training.accumulate == 0 else 1,
                 "log_every": max(batch, shown // _LINES),
                 "grids": 8,
-                "checkpoint_seconds": 10.0,
+                "checkpoint_seconds": config.checkpoint_seconds,
                 "keep": "best",
             }
         ),
