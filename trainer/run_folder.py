@@ -46,9 +46,11 @@ class RunFolder:
 
     Attributes:
         may_change: beginnings of the fields that may differ when a run goes on.
+        asked_for: of those that a message names before others, which follow from them.
     """
 
     may_change = _MAY_CHANGE
+    asked_for: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +93,8 @@ class RunFolder:
         if self.config.exists() and self.checkpoint.exists():
             old = yaml.safe_load(self.config.read_text(encoding="utf-8"))
             changed = differences(old, recipe.model_dump(mode="json"))
-            for path, (before, after) in changed.items():
+            for path in sorted(changed, key=lambda path: not path.startswith(self.asked_for)):
+                before, after = changed[path]
                 if not path.startswith(self.may_change):
                     raise RunError(
                         f"--run {self.path}: begun with {path}={before}, now {path}={after}; repeat the first "

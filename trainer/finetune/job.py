@@ -36,6 +36,8 @@ class JobFolder(RunFolder):
         "fine_tuning.intended_use",
     )
 
+    asked_for = ("job", "base", "fine_tuning.")
+
     def __init__(self, path: Path, order: FineTuneOrder) -> None:
         super().__init__(path)
         self.order = order
