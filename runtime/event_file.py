@@ -27,7 +27,7 @@ class Event(BaseModel):
     time: str = Field(description="when it was written: UTC, ISO 8601, milliseconds")
     attempt: int = Field(ge=1, description="which attempt at the job wrote it")
     type: str = Field(min_length=1, description="what happened; decides what `data` holds")
-    data: dict[str, Any] = Field(description="plain JSON values")
+    data: dict[str, Any] = Field(description="plain JSON values; `message`, where there is one, is for people")
 
 
 def read_events(path: Path, offset: int = 0, *, most: int = 100_000) -> tuple[list[Event], int]:

@@ -83,7 +83,7 @@ M = TypeVar("M", bound=_Model)
 
 class FineTuneConfig(_Model):
     """How a package is fine-tuned. Every field has a default that suits some hundred images and two CPU cores; what is
-    null is chosen for the images, see `trainer.finetune.plan`."""
+    null is chosen for the images, see `trainer.finetune.recipe`."""
 
     classes: Literal["merge", "data"] = "merge"
     """Classes of the new package. `merge`: those of the package, then those that only the images have; classes without

@@ -9,8 +9,8 @@ for, a `FineTuneOrder`; `latentd finetune PACKAGE …` writes such a file itself
 there. Once it has ended for good (`result.json` is there) it says so and does nothing.
 
 SIGTERM and SIGINT save and end the process with 128 + signal; a second SIGTERM changes nothing, a SIGKILL loses what
-came after the last checkpoint, 10 seconds of training by default. Standard output is for people. All paths in `job.json` are
-absolute.
+came after the last checkpoint, 10 seconds of training by default. Standard output is for people. All paths in
+`job.json` are absolute.
 
 Whoever gives a job to another process writes `job.json` with the next ``attempt`` first: a process of an earlier
 attempt that is still alive somewhere sees it within seconds, writes nothing more and publishes nothing (exit code 5).
@@ -47,11 +47,11 @@ measurement    ``images``, ``kernel_distance`` (to held-out images), ``copying_s
 checkpoint     ``images``, ``kernel_distance``, ``file``: a new best state is kept
 grid           ``images``, ``file``: a PNG with samples of fixed seeds, one class per row
 alarm          ``reasons``, ``images``, ``back_to``, …: training went back to an earlier state, see `trainer.alarm`
-notice         ``text``: for people
-stopped        ``exit_code``, ``images``: saved, to be started again
-failed         ``exit_code``, ``reason``: one sentence for the user, except with exit code 4
-refused        ``exit_code`` and the fields of `FineTuneResult`
-finished       ``exit_code`` and the fields of `FineTuneResult`
+notice         ``message``
+stopped        ``exit_code``, ``message``, and ``images`` where training had begun: saved, to be started again
+failed         ``exit_code``, ``message``: one sentence for the user, except with exit code 4
+refused        ``exit_code``, ``message`` and the fields of `FineTuneResult`
+finished       ``exit_code``, ``message`` and the fields of `FineTuneResult`
 =============  ========================================================================================================
 
 The last four end an attempt. A killed one has none of them.

@@ -20,6 +20,8 @@ class JobFolder(RunFolder):
         before: what the package scored on the images before it was fine-tuned.
         packaged: the checkpoint that goes into the package.
         refused: evidence of a package that was not published.
+        images: decoded images that do not fit in memory, and a judge; here, not beside the folder, so that they go with
+            it.
     """
 
     may_change = (
@@ -44,6 +46,7 @@ class JobFolder(RunFolder):
         self.before = path / "before.json"
         self.packaged = path / "packaged.pt"
         self.refused = path / "refused"
+        self.images = path / "images"
         self._events: EventFile | None = None
 
     def open_events(self) -> None:

@@ -98,11 +98,11 @@ def _told(job: JobFolder, say: Say) -> Exit:
         reason = f"{type(error).__name__}: {error}"
     except SystemExit as stopped:
         with suppress(OSError):
-            job.tell("stopped", exit_code=stopped.code)
+            job.tell("stopped", exit_code=stopped.code, message="stopped; the same order goes on")
         raise
     say(f"Error: {reason}")
     with suppress(OSError):  # a full disk takes no event either
-        job.tell("failed", exit_code=int(code), reason=reason)
+        job.tell("failed", exit_code=int(code), message=reason)
     return code
 
 
@@ -151,8 +151,9 @@ def _train(job: JobFolder, preparation: Preparation, say: Say) -> _Ended | Exit:
     with stop_on_signals() as stop:
         stopped_by = _loop(job, loop, watch, stop, say)
     if stopped_by is None:
-        job.tell("stopped", exit_code=stop.exit_code, images=loop.position["images"])
-        say(f"stopped at {loop.position['images']:,} images, all saved in {job.path}; the same command goes on")
+        said = f"stopped at {loop.position['images']:,} images, all saved in {job.path}; the same command goes on"
+        job.tell("stopped", exit_code=stop.exit_code, images=loop.position["images"], message=said)
+        say(said)
         return stop.exit_code
     seconds, shown = loop.position["seconds"], loop.position["images"]
     say(f"trained on {shown:,} images in {seconds:.1f} s, ended by {stopped_by}")
@@ -189,7 +190,7 @@ def _loop(job: JobFolder, loop: Loop, watch: HeldOutWatch, stop: StopRequest, sa
         if not job.best.exists():
             raise
         say(f"{error}\nThe best state before it is taken.")
-        job.tell("notice", text=str(error))
+        job.tell("notice", message=str(error))
         return "collapse"
     # A signal in the last step counts: exporting takes longer than a stop is waited for.
     return None if stop.requested else watch.stopped_by
@@ -215,7 +216,7 @@ def _publish(job: JobFolder, store: DirectoryStore, trained: Trained, say: Say) 
         if "int8" not in recipe.export.precisions:
             raise
         say(f"{error}; publishing without int8")
-        job.tell("notice", text=f"without int8: {error}")
+        job.tell("notice", message=f"without int8: {error}")
         without = recipe.model_copy(update={"export": recipe.export.model_copy(update={"precisions": ("fp32",)})})
         return publish(replace(trained, recipe=without), store, job.order.name, job.images, say, accept=accept)
 
@@ -267,14 +268,17 @@ def _conclude(job: JobFolder, manifest: Manifest, stopped_by: str, say: Say, *, 
     held_out, base = (measures.get(name) for name in (HELD_OUT_DISTANCE, PREFIX + HELD_OUT_DISTANCE))
     if held_out is not None and base is not None:
         say(f"kernel distance to held-out images: {base:.4g} before, {held_out:.4g} after")
-    for line in misses(manifest.requirements):
+    missed = misses(manifest.requirements)
+    for line in missed:
         say(line)
     if refused:
-        job.tell("refused", exit_code=int(ExitCode.REFUSED), **result.model_dump(mode="json"))
+        said, code = f"refused: {'; '.join(missed)}", ExitCode.REFUSED
+        job.tell("refused", exit_code=int(code), message=said, **result.model_dump(mode="json"))
         say(f"refused, nothing is published; the evidence is in {job.refused}")
-        return ExitCode.REFUSED
-    job.tell("finished", exit_code=int(ExitCode.PUBLISHED), **result.model_dump(mode="json"))
-    say(f"published {manifest.reference} in {job.order.store}: {', '.join(manifest.precisions)}")
+        return code
+    said = f"published {manifest.reference} in {job.order.store}: {', '.join(manifest.precisions)}"
+    job.tell("finished", exit_code=int(ExitCode.PUBLISHED), message=said, **result.model_dump(mode="json"))
+    say(said)
     return ExitCode.PUBLISHED
 
 
@@ -283,8 +287,9 @@ def _conclude_copies(job: JobFolder, stopped_by: str, images: int, say: Say) -> 
     requirement = Requirement(expression=f"{COPYING}<=0", value=None, met=False)
     result = _result(job, stopped_by, images, [requirement], {})
     job.conclude(result)
-    job.tell("refused", exit_code=int(ExitCode.REFUSED), **result.model_dump(mode="json"))
-    say("refused: every state that was measured copied training images; more images, or --adapter norm, may help")
+    said = "refused: every state that was measured copied training images; more images, or adapter=norm, may help"
+    job.tell("refused", exit_code=int(ExitCode.REFUSED), message=said, **result.model_dump(mode="json"))
+    say(said)
     return ExitCode.REFUSED
 
 

@@ -206,7 +206,7 @@ def test_unusable_images_are_refused_with_a_reason(base: Package, tmp_path: Path
     assert run_job(folder, print) == ExitCode.UNUSABLE
     last = events(folder)[-1]
     assert (last.type, last.data["exit_code"]) == ("failed", 1)
-    assert "images of 16×16×1, digits-cgan@1 makes 8×8×1" in last.data["reason"]
+    assert "images of 16×16×1, digits-cgan@1 makes 8×8×1" in last.data["message"]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_unusable_orders_are_refused_with_a_reason(
     content = json.loads((folder / "job.json").read_text())
     (folder / "job.json").write_text(json.dumps(content | change))
     assert run_job(folder, print) == ExitCode.UNUSABLE
-    assert reason in events(folder)[-1].data["reason"]
+    assert reason in events(folder)[-1].data["message"]
 
 
 def test_without_an_order_nothing_is_begun(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_other_settings_are_refused_on_a_job_that_was_begun(done: Path, base: Pa
         other = content | {"job": "ft-2", "config": content["config"] | {"adapter": "norm"}}
         (done / "job.json").write_text(json.dumps(other))
         assert run_job(done, print) == ExitCode.UNUSABLE
-        assert "begun with job=ft-1, now job=ft-2" in events(done)[-1].data["reason"]
+        assert "begun with job=ft-1, now job=ft-2" in events(done)[-1].data["message"]
     finally:
         (done / "job.json").write_text(json.dumps(content))
         (done / "result.json").write_bytes(result)
@@ -289,7 +289,7 @@ def test_a_full_disk_is_the_machines_fault_and_the_job_goes_on_later(
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "write_checkpoint", full)
         assert run_job(folder, print) == ExitCode.MACHINE
-    assert events(folder)[-1].data == {"exit_code": 74, "reason": "packaged.pt: No space left on device"}
+    assert events(folder)[-1].data == {"exit_code": 74, "message": "packaged.pt: No space left on device"}
     assert run_job(folder, print) == ExitCode.PUBLISHED
     assert [event.type for event in events(folder)].count("before") == 1  # measured once per job
 
@@ -304,7 +304,7 @@ def test_a_defect_is_told_apart(
 
     monkeypatch.setattr(run_module, "prepare", broken)
     assert run_job(folder, print) == ExitCode.DEFECT
-    assert events(folder)[-1].data["reason"] == "ZeroDivisionError: division by zero"
+    assert events(folder)[-1].data["message"] == "ZeroDivisionError: division by zero"
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -319,4 +319,4 @@ def test_a_package_without_its_checkpoint_cannot_be_fine_tuned(base: Package, in
     (copy / "manifest.json").write_text(json.dumps(manifest))
     folder = order(tmp_path / "job", open_package(copy), inverted)
     assert run_job(folder, print) == ExitCode.UNUSABLE
-    assert "holds no checkpoint.pt" in events(folder)[-1].data["reason"]
+    assert "holds no checkpoint.pt" in events(folder)[-1].data["message"]
