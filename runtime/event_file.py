@@ -56,7 +56,11 @@ def read_events(path: Path, offset: int = 0, *, most: int = 100_000) -> tuple[li
 
 
 class EventFile:
-    """The writer. There is one at a time; who holds the folder sees to that."""
+    """The writer. There is one at a time; who holds the folder sees to that.
+
+    Attributes:
+        last: the newest event, whoever wrote it; None: there is none yet.
+    """
 
     def __init__(self, path: Path, attempt: int = 1) -> None:
         """Open `path`, which need not exist, and cut off what an earlier writer left unfinished.
@@ -65,19 +69,15 @@ class EventFile:
             OSError: the file may not be written.
         """
         self.path, self._attempt = path, attempt
-        self._last, self._end = 0, 0
+        self._end = 0
+        self.last: Event | None = None
         while True:
             events, self._end = read_events(path, self._end)
             if not events:
                 break
-            self._last = events[-1].seq
+            self.last = events[-1]
         if path.exists() and path.stat().st_size > self._end:
             os.truncate(path, self._end)
-
-    @property
-    def last(self) -> int:
-        """Number of the last event; 0 where there is none."""
-        return self._last
 
     def append(self, kind: str, /, **data: Any) -> Event:
         """Write one event of type `kind`; numbers that are not finite become null.
@@ -88,7 +88,8 @@ class EventFile:
             OSError: it could not be written.
         """
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        event = Event(seq=self._last + 1, time=now, attempt=self._attempt, type=kind, data=_finite(data))
+        number = self.last.seq + 1 if self.last else 1
+        event = Event(seq=number, time=now, attempt=self._attempt, type=kind, data=_finite(data))
         line = (json.dumps(event.model_dump(), ensure_ascii=False, allow_nan=False) + "\n").encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
@@ -99,7 +100,7 @@ class EventFile:
             raise
         finally:
             os.close(descriptor)
-        self._last, self._end = event.seq, self._end + len(line)
+        self.last, self._end = event, self._end + len(line)
         return event
 
 

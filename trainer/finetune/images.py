@@ -1,5 +1,6 @@
 """The images of a fine-tuning: opened, fitted to the package or refused, joined with what the package rehearses."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +79,9 @@ def training_images(split: DataSplit, plan: ClassPlan, ancestor: Ancestor, rehea
     if len(missing):
         drawn = ancestor.draw(np.array(plan.sources, np.int64)[missing], _REHEARSAL_SEED)
         train = joined(train, LabelledImages(drawn, missing, plan.names))
-    return DataSplit(split.source, train, held_out)
+    # What is drawn may differ by a level from one processor to another; what it is drawn by is known exactly.
+    known = f"{split.fingerprint()} {plan.names} {plan.sources} {each} {ancestor.manifest.precisions['fp32'].sha256}"
+    return DataSplit(split.source, train, held_out, hashlib.sha256(known.encode()).hexdigest())
 
 
 def _labelled(split: DataSplit, label: str) -> DataSplit:

@@ -62,6 +62,12 @@ class JobFolder(RunFolder):
         assert self._events is not None, "events are written by who holds the folder"
         self._events.append(kind, **data)
 
+    @property
+    def last_told(self) -> str | None:
+        """Type of the newest event of any attempt."""
+        assert self._events is not None, "events are read by who holds the folder"
+        return self._events.last.type if self._events.last else None
+
     def check_attempt(self) -> None:
         """See that the order has not been given to a later attempt.
 
@@ -77,6 +83,12 @@ class JobFolder(RunFolder):
                 f"{self.path}: this is attempt {self.order.attempt} at {self.order.job}, the order is now that of "
                 f"attempt {current.attempt} at {current.job}"
             )
+
+    def without_places(self, text: str) -> str:
+        """`text` with images, package and folder by their names alone: events are shown to clients."""
+        for place in (self.order.data, self.order.package, str(self.path), self.order.store):
+            text = text.replace(place, Path(place).name)
+        return text
 
     def keep_evidence(self, package: Package) -> Path:
         """Copy what shows why `package` is refused out of it; the report among it."""

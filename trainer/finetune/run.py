@@ -46,6 +46,7 @@ Say = Callable[[str], None]
 Exit = int
 """An `ExitCode`, or 128 + signal."""
 
+_OVER = ("finished", "refused")
 _NO_MEMORY = ("out of memory", "can't allocate memory")  # torch raises RuntimeErrors
 
 
@@ -102,7 +103,7 @@ def _told(job: JobFolder, say: Say) -> Exit:
         raise
     say(f"Error: {reason}")
     with suppress(OSError):  # a full disk takes no event either
-        job.tell("failed", exit_code=int(code), message=reason)
+        job.tell("failed", exit_code=int(code), message=job.without_places(reason))
     return code
 
 
@@ -110,7 +111,10 @@ def _run(job: JobFolder, say: Say) -> Exit:
     result = read_result(job.path)
     if result is not None:
         say(f"{job.path} is finished: {result.package or 'refused'}. A new --run fine-tunes anew.")
-        return ExitCode.REFUSED if result.package is None else ExitCode.PUBLISHED
+        code = ExitCode.REFUSED if result.package is None else ExitCode.PUBLISHED
+        if job.last_told not in _OVER:  # killed before it could say so
+            _tell_end(job, result, code, [])
+        return code
     store = DirectoryStore(Path(job.order.store))
     published = _published_before(job, store)
     if published is not None:  # killed between publishing and saying so
@@ -151,9 +155,9 @@ def _train(job: JobFolder, preparation: Preparation, say: Say) -> _Ended | Exit:
     with stop_on_signals() as stop:
         stopped_by = _loop(job, loop, watch, stop, say)
     if stopped_by is None:
-        said = f"stopped at {loop.position['images']:,} images, all saved in {job.path}; the same command goes on"
+        said = f"stopped at {loop.position['images']:,} images, all saved"
         job.tell("stopped", exit_code=stop.exit_code, images=loop.position["images"], message=said)
-        say(said)
+        say(f"{said} in {job.path}; the same command goes on")
         return stop.exit_code
     seconds, shown = loop.position["seconds"], loop.position["images"]
     say(f"trained on {shown:,} images in {seconds:.1f} s, ended by {stopped_by}")
@@ -235,8 +239,8 @@ def _before(job: JobFolder, preparation: Preparation, evaluator: Evaluator) -> B
         dim=ancestor.manifest.latent.dim,
         conditional=bool(classes.names),
     )
-    write_atomic(job.before, before.to_json())
     job.tell("before", package=before.package, measures={name: each.value for name, each in before.measures.items()})
+    write_atomic(job.before, before.to_json())
     return before
 
 
@@ -271,15 +275,13 @@ def _conclude(job: JobFolder, manifest: Manifest, stopped_by: str, say: Say, *, 
     missed = misses(manifest.requirements)
     for line in missed:
         say(line)
+    code = ExitCode.REFUSED if refused else ExitCode.PUBLISHED
+    _tell_end(job, result, code, missed)
     if refused:
-        said, code = f"refused: {'; '.join(missed)}", ExitCode.REFUSED
-        job.tell("refused", exit_code=int(code), message=said, **result.model_dump(mode="json"))
         say(f"refused, nothing is published; the evidence is in {job.refused}")
-        return code
-    said = f"published {manifest.reference} in {job.order.store}: {', '.join(manifest.precisions)}"
-    job.tell("finished", exit_code=int(ExitCode.PUBLISHED), message=said, **result.model_dump(mode="json"))
-    say(said)
-    return ExitCode.PUBLISHED
+    else:
+        say(f"published {manifest.reference} in {job.order.store}: {', '.join(manifest.precisions)}")
+    return code
 
 
 def _conclude_copies(job: JobFolder, stopped_by: str, images: int, say: Say) -> Exit:
@@ -287,10 +289,18 @@ def _conclude_copies(job: JobFolder, stopped_by: str, images: int, say: Say) -> 
     requirement = Requirement(expression=f"{COPYING}<=0", value=None, met=False)
     result = _result(job, stopped_by, images, [requirement], {})
     job.conclude(result)
-    said = "refused: every state that was measured copied training images; more images, or adapter=norm, may help"
-    job.tell("refused", exit_code=int(ExitCode.REFUSED), message=said, **result.model_dump(mode="json"))
-    say(said)
+    said = "every state that was measured copies training images; more images, or adapter=norm, may help"
+    _tell_end(job, result, ExitCode.REFUSED, [said])
+    say(f"refused: {said}")
     return ExitCode.REFUSED
+
+
+def _tell_end(job: JobFolder, result: FineTuneResult, code: ExitCode, missed: list[str]) -> None:
+    if code == ExitCode.REFUSED:
+        kind, said = "refused", ": ".join(("refused", "; ".join(missed)) if missed else ("refused",))
+    else:
+        kind, said = "finished", f"published {result.package}"
+    job.tell(kind, exit_code=int(code), message=said, **result.model_dump(mode="json"))
 
 
 def _result(

@@ -38,7 +38,7 @@ def test_the_next_writer_counts_on(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     EventFile(path).append("one")
     second = EventFile(path, attempt=2)
-    assert second.last == 1
+    assert second.last is not None and second.last.type == "one"
     assert second.append("two").seq == 2
 
 
