@@ -50,8 +50,8 @@ alarm          ``reasons``, ``images``, ``back_to``, …: training went back to 
 notice         ``message``
 stopped        ``exit_code``, ``message``, and ``images`` where training had begun: saved, to be started again
 failed         ``exit_code``, ``message``: one sentence for the user, except with exit code 4
-refused        ``exit_code``, ``message`` and the fields of `FineTuneResult`
-finished       ``exit_code``, ``message`` and the fields of `FineTuneResult`
+refused        ``exit_code``, ``message`` and the fields of `FineTuneResult` but ``store``
+finished       ``exit_code``, ``message`` and the fields of `FineTuneResult` but ``store``
 =============  ========================================================================================================
 
 The last four end an attempt. A killed one has none of them.

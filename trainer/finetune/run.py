@@ -296,11 +296,10 @@ def _conclude_copies(job: JobFolder, stopped_by: str, images: int, say: Say) -> 
 
 
 def _tell_end(job: JobFolder, result: FineTuneResult, code: ExitCode, missed: list[str]) -> None:
-    if code == ExitCode.REFUSED:
-        kind, said = "refused", ": ".join(("refused", "; ".join(missed)) if missed else ("refused",))
-    else:
-        kind, said = "finished", f"published {result.package}"
-    job.tell(kind, exit_code=int(code), message=said, **result.model_dump(mode="json"))
+    refused = code == ExitCode.REFUSED
+    said = f"refused: {'; '.join(missed) or 'see its result'}" if refused else f"published {result.package}"
+    facts = result.model_dump(mode="json", exclude={"store"})
+    job.tell("refused" if refused else "finished", exit_code=int(code), message=said, **facts)
 
 
 def _result(
