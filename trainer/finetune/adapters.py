@@ -70,5 +70,10 @@ def merged(generator: G) -> G:
     result = copy.deepcopy(generator)
     for module in list(result.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            weight = module.weight.detach().clone()
+            # As `parametrize.remove_parametrizations` does, which would also take the weight from the original: a copy
+            # shares the class that was made for it.
+            del module.parametrizations
+            module.__class__ = type(module).__bases__[0]
+            module.register_parameter("weight", nn.Parameter(weight))
     return result

@@ -37,6 +37,9 @@ class FromScratch(Config):
     discriminator_rate: float
     """Learning rate of the discriminator."""
 
+    ema_decay: float
+    """Decay of the average."""
+
 
 class Ancestor:
     """A package of the store, all files checked.
@@ -106,6 +109,7 @@ class Ancestor:
                 "batch_size": recipe.training.batch_size,
                 "generator_rate": recipe.generator_optimizer.learning_rate,
                 "discriminator_rate": recipe.discriminator_optimizer.learning_rate,
+                "ema_decay": recipe.ema.decay,
             }
             return recipe, parse(FromScratch, known, "its recipe: from_scratch")
         except ConfigError as error:

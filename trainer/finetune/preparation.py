@@ -33,8 +33,8 @@ class Preparation:
         recipe, size = self.recipe, "×".join(map(str, self.images.train.images.shape[1:]))
         rehearsed = len(self.trained_on.train) - len(self.images.train)
         return (
-            f"{self.ancestor.reference} on {len(self.images.train):,} images {size} of "
-            f" {self.images.source}, {len(self.images.held_out):,} held out"
+            f"{self.ancestor.reference} on {len(self.images.train):,} images {size} of {self.images.source}, "
+            f"{len(self.images.held_out):,} held out"
             f"{f', and {rehearsed:,} that it draws itself' if rehearsed else ''}\n"
             f"{self.classes.describe(self.ancestor.manifest.classes)}\n"
             f"adapter: {recipe.fine_tuning.adapter}; batches of {recipe.training.batch_size}, at most "

@@ -17,6 +17,7 @@ _LOOKS, _LINES, _ALARMS = 25, 100, 10
 _LOOK_SAMPLES = 500
 _RATE = {"none": 0.5, "norm": 2.0, "low-rank": 1.0}
 _EXCESS = 6.0
+_AVERAGED = 0.05
 
 
 class FineTuneRecipe(Recipe):
@@ -64,6 +65,7 @@ def make_recipe(
             recipe.discriminator_optimizer, scratch.discriminator_rate * rate * _RATE["none"]
         ),
         "augmentations": _augmentations(ancestor, config, images),
+        "ema": recipe.ema.model_copy(update={"decay": min(scratch.ema_decay, _decay(shown / batch))}),
         "training": recipe.training.model_copy(
             update={
                 "batch_size": batch,
@@ -95,6 +97,11 @@ def make_recipe(
 def shown_images(images: int) -> int:
     """How many images are shown at most, repeats counted, where so many are there to train on."""
     return min(_MOST_SHOWN, max(_LEAST_SHOWN, _SHOWN_PER_IMAGE * images))
+
+
+def _decay(steps: float) -> float:
+    """Of an average that forgets half of what it knew in a twentieth of `steps`."""
+    return float(0.5 ** (1 / max(1.0, _AVERAGED * steps)))
 
 
 def _with_rate(optimizer: OptimizerConfig, rate: float) -> OptimizerConfig:
