@@ -70,10 +70,10 @@ def merged(generator: G) -> G:
     result = copy.deepcopy(generator)
     for module in list(result.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            weight = module.weight.detach().clone()
+            weight: Tensor = module.weight  # type: ignore[assignment]
             # As `parametrize.remove_parametrizations` does, which would also take the weight from the original: a copy
             # shares the class that was made for it.
             del module.parametrizations
             module.__class__ = type(module).__bases__[0]
-            module.register_parameter("weight", nn.Parameter(weight))
+            module.register_parameter("weight", nn.Parameter(weight.detach().clone()))
     return result

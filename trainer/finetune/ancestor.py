@@ -61,7 +61,7 @@ class Ancestor:
         try:
             self._package = open_package(path)
         except PackageError as error:
-            raise ConfigError(f"PACKAGE {error}; a folder STORE/NAME/VERSION is needed") from error
+            raise ConfigError(f"PACKAGE {path}: {error.reason}; a folder STORE/NAME/VERSION is needed") from error
         self.path, self.manifest = path, self._package.manifest
         if CHECKPOINT_FILE not in self.manifest.files:
             raise ConfigError(

@@ -65,7 +65,7 @@ def test_it_looks_when_it_is_due(watch: HeldOutWatch) -> None:
 
 
 def test_unseen_digits_are_near_and_noise_is_far(watch: HeldOutWatch, split: DataSplit) -> None:
-    unseen = digits((3, 7), 200, first=150).images
+    unseen = digits((3, 7), 140, first=105).images
     near = look(watch, Album(unseen, 0.0), 1)
     far = look(watch, Album(unseen, 1.0), 2)
     assert near["quality_copying_signs"] == far["quality_copying_signs"] == 0
@@ -85,7 +85,7 @@ def test_copies_are_never_the_best_and_end_training(watch: HeldOutWatch, split: 
 
 
 def test_patience_counts_looks_without_a_better_one(watch: HeldOutWatch) -> None:
-    unseen = digits((3, 7), 200, first=150).images
+    unseen = digits((3, 7), 140, first=105).images
     noise = (0.6, 0.3, 0.4, 0.5, 0.6)
     reached = []
     for number, amount in enumerate(noise, start=1):
