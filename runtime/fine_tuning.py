@@ -21,7 +21,8 @@ EVENTS_FILE = "events.jsonl"
 RESULT_FILE = "result.json"
 
 IMPROVEMENT = "kernel_distance_ratio"
-"""Measure: kernel distance to held-out images, of the new generator over that of the one it began with."""
+"""Measure: kernel distance to held-out images, of the new generator over that of the one it began with. Not measured,
+and so missed, where that is not above zero: the package drew such images already."""
 
 COPYING = "copying_signs"
 """Measure: how many signs there are that training images are copied, see `trainer.evaluation.memorisation`."""

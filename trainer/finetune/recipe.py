@@ -91,7 +91,7 @@ def make_recipe(
         "package": PackageConfig(licence=config.licence, intended_use=config.intended_use),
     }
     values = {name: getattr(recipe, name) for name in Recipe.model_fields}
-    return FineTuneRecipe(**(values | changes))
+    return FineTuneRecipe.model_validate(values | changes)
 
 
 def shown_images(images: int) -> int:
