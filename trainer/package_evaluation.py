@@ -93,8 +93,8 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
         "evaluate",
     )
     _describe(request, package.manifest, data, say)
-    sampler = _Sampler(Generator(package, request.precision))
-    names = tuple(package.manifest.classes)
+    names = _measured_names(package.manifest, data)
+    sampler = _Sampler(Generator(package, request.precision), names)
     eyes = open_eyes(choice, data, request.cache, config.real_images)
     evaluator = Evaluator(config, data, eyes)
     found = evaluator.measure(draw_samples(config, names, package.manifest.latent.dim, sampler))
@@ -129,9 +129,14 @@ def open_images(manifest: Manifest, images: Path | None, cache: Path) -> DataSpl
             f"{'×'.join(map(str, expected))}"
         )
     ours, theirs = tuple(manifest.classes), data.train.class_names
-    if ours and theirs and ours != theirs:
+    if ours and not set(theirs) <= set(ours):
         raise DataError(f"{data.source}: classes {_some(theirs)}; {manifest.reference} makes {_some(ours)}")
     return data
+
+
+def _measured_names(manifest: Manifest, data: DataSplit) -> tuple[str, ...]:
+    """The package's classes that there are images of, in the images' order; all of them for unlabelled images."""
+    return (data.train.class_names or tuple(manifest.classes)) if manifest.classes else ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -170,14 +175,19 @@ def _write(package: Package, evidence: Evidence, config: EvaluationConfig) -> Pa
 
 
 class _Sampler:
-    """A package's generator, a batch at a time."""
+    """A package's generator, a batch at a time, for labels that count through `names`."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, names: tuple[str, ...]) -> None:
         self._generator = generator
+        classes = generator.manifest.classes
+        self._places = np.array([classes.index(name) for name in names] or [0], np.int64)
 
     def __call__(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
         """See `trainer.evaluation.Sampler`."""
         starts = watched(range(0, len(latents), _BATCH), "samples")
         return np.concatenate(
-            [self._generator.run(latents[start : start + _BATCH], labels[start : start + _BATCH]) for start in starts]
+            [
+                self._generator.run(latents[start : start + _BATCH], self._places[labels[start : start + _BATCH]])
+                for start in starts
+            ]
         )

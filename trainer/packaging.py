@@ -36,7 +36,7 @@ from trainer.compress.quantization import quantize
 from trainer.compress.speed import BATCH, speed_ratio
 from trainer.data import DataSplit
 from trainer.errors import ExportError
-from trainer.evaluation import Evaluator, draw_samples
+from trainer.evaluation import Evaluator, Sampler, draw_like, draw_samples
 from trainer.evaluation.feature_choice import open_eyes
 from trainer.evaluation.gates import judge_gates
 from trainer.evaluation.reconstruction import reconstruction_error
@@ -56,6 +56,8 @@ from trainer.networks.base import Encoder, Generator
 from trainer.parity import TOLERANCE, compare, is_reproducible
 from trainer.probes import CALIBRATION_SEED, PARITY_SEED, SELF_TEST_IMAGES, SELF_TEST_SEED, Probe, draw_probe
 from trainer.recipe import Recipe
+from trainer.report.before import PREFIX as BEFORE_PREFIX
+from trainer.report.before import Before
 from trainer.report.evidence import Evidence, History
 from trainer.report.pictures import draw_pictures
 from trainer.reports import evenly_spaced, metrics_json
@@ -74,6 +76,9 @@ class Trained:
         history: lines of the run's `metrics.jsonl`.
         encoder: eval mode, on the CPU; None for systems that make images only.
         parent: the package whose weights training began with; None: it began with random ones.
+        before: what that package scores on the same images; None: nobody asked.
+        classes: of the generator, where they are not those of the images; None: they are.
+        places: number among `classes` of each class of the images.
     """
 
     recipe_name: str
@@ -85,11 +90,27 @@ class Trained:
     encoder: Encoder | None = None
     history: History = field(default_factory=list)
     parent: Manifest | None = None
+    before: Before | None = None
+    classes: tuple[str, ...] | None = None
+    places: tuple[int, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes that the generator can be asked for."""
+        names = self.data.train.class_names if self.classes is None else self.classes
+        return names if self.generator.conditional else ()
+
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """Those of them that there are images of, in the images' order."""
         return self.data.train.class_names if self.generator.conditional else ()
+
+    def sampler(self, session: GraphSession) -> Sampler:
+        """`session` for labels of the images."""
+        if self.classes is None or not self.generator.conditional:
+            return session
+        places = np.array(self.places, np.int64)
+        return lambda latents, labels: session(latents, places[labels])
 
 
 @dataclass
@@ -105,11 +126,20 @@ class _Staged:
     evidence: Evidence | None = None
 
 
-def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say: Callable[[str], None]) -> Package:
+def publish(
+    trained: Trained,
+    store: DirectoryStore,
+    name: str,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    accept: Callable[[Package], None] = lambda _: None,
+) -> Package:
     """Export, quantize, compare, measure and publish `trained` as the next version of `name`.
 
     Args:
         cache: folder where a judge is kept, if the recipe's evaluation asks for one.
+        accept: is shown the package before it is published, with 1 for its version; what it raises ends the matter.
 
     Raises:
         ExportError: a graph does not run, or does not agree with its reference. Nothing is published then.
@@ -131,7 +161,9 @@ def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say
         def describe(version: int) -> Manifest:
             return _manifest(trained, staged, name, version, created)
 
-        _check_as_served(Package(folder, describe(1)))
+        finished = Package(folder, describe(1))
+        _check_as_served(finished)
+        accept(finished)
         return store.publish(name, folder, describe)
 
 
@@ -195,16 +227,21 @@ def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphS
     report is on fp32."""
     config, dim = trained.recipe.evaluation, trained.generator.latent_dim
     eyes = open_eyes(config.features, trained.data, cache, config.real_images)
-    evaluator = Evaluator(config, trained.data, eyes)
+    evaluator, names = Evaluator(config, trained.data, eyes), trained.measured_names
+    if trained.before is not None:
+        staged.evaluation |= {f"{BEFORE_PREFIX}{name}": found for name, found in trained.before.measures.items()}
     for precision, session in sessions.items():
-        found = evaluator.measure(draw_samples(config, trained.class_names, dim, session))
+        sampler = trained.sampler(session)
+        found = evaluator.measure(draw_samples(config, names, dim, sampler))
+        if trained.before is not None:
+            like = draw_like(config, trained.data.held_out, dim, sampler, conditional=bool(names))
+            found = trained.before.compare(found, evaluator.held_out_distance(like))
         prefix = "" if precision == "fp32" else f"{precision}."
         staged.evaluation |= {prefix + name: measured for name, measured in found.measures.items()}
         if precision == "fp32":
-            pictures = draw_pictures(session, dim, trained.class_names, found, evaluator.data.train)
-            staged.evidence = Evidence(
-                precision, config, trained.data, eyes, found, pictures, evenly_spaced(trained.history)
-            )
+            pictures = draw_pictures(sampler, dim, names, found, evaluator.data.train)
+            history = evenly_spaced(trained.history)
+            staged.evidence = Evidence(precision, config, trained.data, eyes, found, pictures, history, trained.before)
 
 
 def _write_evidence(

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from service import observation
-from service.access import ANYBODY, Caller, Need, act_for, admit
+from service.access import ANYBODY, Need, act_for, admit
 from service.access_log import log_request
 from service.engine import SampleResult
 from service.errors import Internal, InvalidRequest, ServiceError
