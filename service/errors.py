@@ -9,9 +9,11 @@
     ├─ Unauthenticated           no key, or one that is not valid
     ├─ NotFound                  no such model, version or route
     ├─ MethodNotAllowed          the route exists, this method does not
+    ├─ Conflict                  not in the state that the thing is in
     ├─ Busy                      come back in `retry_after_s` seconds
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
     │  ├─ NotReady               still loading
+    │  │  └─ StorageUnavailable  the disk is full, or the job database locked or gone
     │  └─ Draining               shutting down
     ├─ DeadlineExceeded          the time the client gave has passed
     ├─ Cancelled                 the client went away
@@ -83,6 +85,12 @@ class MethodNotAllowed(ServiceError):
     kind = "method_not_allowed"
 
 
+class Conflict(ServiceError):
+    """The thing exists, in a state in which this cannot be done to it."""
+
+    kind = "conflict"
+
+
 class Busy(ServiceError):
     """Cannot be answered now; `retry_after_s` is when to come back."""
 
@@ -103,6 +111,10 @@ class NotReady(Busy):
     """Models are still being loaded."""
 
     kind = "not_ready"
+
+
+class StorageUnavailable(NotReady):
+    """Nothing can be stored now: the disk is full, or the database of jobs is locked or gone."""
 
 
 class Draining(Busy):

@@ -12,6 +12,7 @@ STATUS = {
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
     "not_found": grpc.StatusCode.NOT_FOUND,
     "method_not_allowed": grpc.StatusCode.UNIMPLEMENTED,
+    "conflict": grpc.StatusCode.FAILED_PRECONDITION,
     "too_large": grpc.StatusCode.INVALID_ARGUMENT,
     "unsupported_media": grpc.StatusCode.INVALID_ARGUMENT,
     "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -12,6 +12,7 @@ STATUS = {
     "unauthenticated": 401,
     "not_found": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "too_large": 413,
     "unsupported_media": 415,
     "overloaded": 429,
