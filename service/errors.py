@@ -8,8 +8,8 @@
     │  └─ UnsupportedMedia       a body of a type that is not read
     ├─ Unauthenticated           no key, or one that is not valid
     ├─ NotFound                  no such model, version or route
+    ├─ Conflict                  what is there already forbids it
     ├─ MethodNotAllowed          the route exists, this method does not
-    ├─ Conflict                  not in the state that the thing is in
     ├─ Busy                      come back in `retry_after_s` seconds
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
     │  ├─ NotReady               still loading
@@ -79,16 +79,16 @@ class NotFound(ServiceError):
     kind = "not_found"
 
 
+class Conflict(ServiceError):
+    """What is there already forbids it."""
+
+    kind = "conflict"
+
+
 class MethodNotAllowed(ServiceError):
     """The path exists, but not for this method."""
 
     kind = "method_not_allowed"
-
-
-class Conflict(ServiceError):
-    """The thing exists, in a state in which this cannot be done to it."""
-
-    kind = "conflict"
 
 
 class Busy(ServiceError):

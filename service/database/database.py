@@ -62,7 +62,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads, all of it at one point in time.
+        """A transaction that only reads; on PostgreSQL each statement sees what was committed before it began.
 
         Raises:
             StorageUnavailable: the database is locked, full or gone.
