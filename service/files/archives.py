@@ -18,7 +18,6 @@ from typing import IO, Self
 from service.files.limits import FileLimits
 
 _RATIO_FROM = 64 << 20
-_HEADERS_EACH = 4096  # bytes of a tar's header and padding per member, which do not count as contents
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError)
 
 
@@ -128,7 +127,6 @@ def _tar_members(path: Path, guard: _Guard) -> Iterator[Member]:
         for info in archive:
             plain = info.isreg() and not info.issparse()
             inside = guard.check(info.name, None if plain or info.isdir() else "a link or a device")
-            guard.skip(_HEADERS_EACH if not plain else 0)
             if not plain:
                 continue
             file = archive.extractfile(info) if _visible(inside) else None
