@@ -13,7 +13,8 @@
     ├─ Busy                      come back in `retry_after_s` seconds
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
     │  ├─ NotReady               still loading
-    │  │  └─ StorageUnavailable  the disk is full, or the job database locked or gone
+    │  │  └─ StorageUnavailable  the job database is locked or gone
+    │  │     └─ DiskFull         no room on the server's disk
     │  └─ Draining               shutting down
     ├─ DeadlineExceeded          the time the client gave has passed
     ├─ Cancelled                 the client went away
@@ -114,7 +115,11 @@ class NotReady(Busy):
 
 
 class StorageUnavailable(NotReady):
-    """Nothing can be stored now: the disk is full, or the database of jobs is locked or gone."""
+    """Nothing can be stored now: the database of jobs is locked, full or gone."""
+
+
+class DiskFull(StorageUnavailable):
+    """No room on the server's disk."""
 
 
 class Draining(Busy):

@@ -84,7 +84,7 @@ class FileStore:
 
         Raises:
             InvalidRequest, TooLarge: it is refused, with the reason.
-            StorageUnavailable: it cannot be stored now.
+            StorageUnavailable: it cannot be stored now (`DiskFull`: for want of room).
         """
         name = _plain_name(filename)
         with full_disk_foreseen(), incoming_folder(self._incoming, secrets.token_hex(8)) as folder:
@@ -101,7 +101,7 @@ class FileStore:
         """Keep a file that a job made, once: a second time finds the first. The file itself stays where it is.
 
         Raises:
-            StorageUnavailable: it cannot be stored now.
+            StorageUnavailable: it cannot be stored now (`DiskFull`: for want of room).
         """
         with self.database.reading() as connection:
             query = select(*_COLUMNS).where(FILES.c.job_id == job_id, FILES.c.filename == filename)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import InvalidRequest, StorageUnavailable, TooLarge
+from service.errors import InvalidRequest, DiskFull, TooLarge
 from service.files.blobs import free_bytes
 
 _WRITTEN_AT_ONCE = 1 << 20
@@ -35,7 +35,7 @@ async def receive(chunks: AsyncIterator[bytes], path: Path, *, limit: int, reser
     Raises:
         TooLarge: more than `limit` came.
         InvalidRequest: nothing came.
-        StorageUnavailable: the disk is full, or would be.
+        DiskFull: the disk is full, or would be.
     """
     digest, size, waiting = hashlib.sha256(), 0, bytearray()
     with full_disk_foreseen():
@@ -75,4 +75,4 @@ def full_disk_foreseen() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise StorageUnavailable("the disk of the server is full; try again later", retry_after_s=60.0) from error
+        raise DiskFull("the disk of the server is full; try again later", retry_after_s=60.0) from error

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from service.database.database import Database
 from service.database.tables import JOBS
+from service.errors import NotFound
 from service.jobs.records import Job, Kind, NewEvent
 from service.jobs.states import HELD, State
 from service.jobs.store import change_state, locked_jobs, read_job, write_events
@@ -143,6 +144,14 @@ class Claims:
             return self._give_up(connection, job, reason, own_fault=own_fault)
 
         return self.database.write(work)
+
+    def is_over(self, job_id: str) -> bool:
+        """Whether nothing will happen to the job any more; True of one that has been deleted."""
+        with self.database.reading() as connection:
+            try:
+                return read_job(connection, job_id).over
+            except NotFound:
+                return True
 
     def recover(self, is_gone: Callable[[str], bool]) -> int:
         """Take back the jobs of runners that are gone: those whose lease has passed, or whose names `is_gone` knows to
