@@ -12,7 +12,7 @@ from service.jobs.records import Job
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(eq=False)
 class Pulse:
     """A claim that is being renewed.
 

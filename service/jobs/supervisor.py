@@ -47,7 +47,7 @@ class Pace:
     save: float = 60.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
     """A job of ours.
 
