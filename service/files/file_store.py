@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,17 @@ class FileStore:
         self.rules = rules
         self._incoming = incoming
 
-    async def upload(self, chunks: AsyncIterator[bytes], filename: str, *, lifetime_s: float | None = None) -> StoredFile:
+    async def upload(
+        self,
+        chunks: AsyncIterator[bytes],
+        filename: str,
+        *,
+        lifetime_s: Callable[[], float | None] = lambda: None,
+    ) -> StoredFile:
         """Receive, look into and keep a file. It exists once this returns, and not at all if it does not.
 
         Args:
-            lifetime_s: the file expires after it; None: after the server's own.
+            lifetime_s: asked when all chunks have come; the file expires after it, None: after the server's own.
 
         Raises:
             InvalidRequest, TooLarge: it is refused, with the reason.
@@ -94,7 +100,7 @@ class FileStore:
             findings = await asyncio.to_thread(look_into, received.path, name, self.rules.limits)
             report = findings.model_dump(mode="json")
             return await asyncio.to_thread(
-                self._keep, received, name, UPLOADED, report, lifetime_s or self.rules.lifetime_s, None
+                self._keep, received, name, UPLOADED, report, lifetime_s() or self.rules.lifetime_s, None
             )
 
     def keep(self, path: Path, filename: str, report: Mapping[str, Any], job_id: str) -> StoredFile:
