@@ -25,6 +25,10 @@ from service.batcher import Batcher
 from service.engine import Engine
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
+from service.jobs.assembly import assemble
+from service.jobs.crew import JobCrew
+from service.jobs.desk import JobDesk
+from service.jobs.intake import Intake
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -56,6 +60,7 @@ class _Server:
     http_socket: socket.socket
     grpc: GrpcServer
     grpc_port: int
+    jobs: JobCrew
 
 
 async def serve(settings: Settings) -> None:
@@ -74,6 +79,7 @@ async def serve(settings: Settings) -> None:
     http = asyncio.create_task(server.http.serve(sockets=[server.http_socket]))
     http.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
     await _load(server)
+    server.jobs.start()
     poll = asyncio.create_task(server.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
     await stop.wait()
     await _stop(server, http, poll)
@@ -96,7 +102,8 @@ def _build(settings: Settings) -> _Server:
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
     )
-    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
+    store = DirectoryStore(settings.store)
+    registry = Registry(store, batcher, metrics, settings.default_model)
     lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,
@@ -106,7 +113,17 @@ def _build(settings: Settings) -> _Server:
         max_output_bytes=settings.max_output_bytes,
         timeout_s=settings.timeout_ms / 1000,
     )
-    application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    parts = assemble(settings)
+    desk = JobDesk(Intake(registry, store, parts.files, parts.jobs), parts.jobs, registry)
+    application = create_application(
+        engine,
+        lifecycle,
+        metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        desk=desk,
+        file_store=parts.files,
+    )
     http = _HttpServer(
         uvicorn.Config(
             application,
@@ -118,12 +135,15 @@ def _build(settings: Settings) -> _Server:
         )
     )
     http_socket = _listen(settings.host, settings.http_port)
-    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+    grpc = GrpcServer(
+        engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes, desk=desk, files=parts.files
+    )
     try:
         grpc_port = grpc.bind(settings.host, settings.grpc_port)
     except OSError as error:
         raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+    jobs = JobCrew(settings, parts, metrics)
+    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port, jobs)
 
 
 async def _load(server: _Server) -> None:
@@ -146,6 +166,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     settings = server.settings
     _LOG.info("stopping: finishing what is in flight")
     server.lifecycle.draining = True
+    server.jobs.stop()  # processes begin to save
     await server.grpc.publish_health()
     await asyncio.sleep(settings.drain_notice_seconds)
     if poll is not None:
@@ -154,6 +175,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
     await server.batcher.close()
     server.engine.close()
+    await server.jobs.closed()
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 

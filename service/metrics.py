@@ -82,6 +82,10 @@ class Metrics:
             registry=registry,
         )
         self.inflight_batches = Gauge("latentd_inflight_batches", "Batches being computed.", registry=registry)
+        self.jobs = Gauge("latentd_jobs", "Jobs in the database.", ["kind", "status"], registry=registry)
+        self.job_step = Gauge("latentd_job_step", "Images seen by the job that reported last.", registry=registry)
+        self.job_loss = Gauge("latentd_job_loss", "Its generator's loss.", registry=registry)
+        self.job_images_per_second = Gauge("latentd_job_images_per_second", "Its speed.", registry=registry)
         for reason in DISPATCH_REASONS:
             self.dispatch.labels(reason)
         for reason in REJECT_REASONS:

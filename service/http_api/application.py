@@ -7,18 +7,29 @@ from starlette.types import ASGIApp
 from runtime import __version__
 from service.engine import Engine
 from service.errors import Internal, MethodNotAllowed, NotFound, ServiceError
-from service.http_api import inference, native, openai, operations
+from service.files.file_store import FileStore
+from service.http_api import datasets, files, fine_tuning, inference, native, openai, operations
 from service.http_api.errors import error_response
-from service.http_api.middleware import Authenticate, LimitBody, Observe
+from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
+from service.jobs.desk import JobDesk
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 
+_FORM_BYTES = 1 << 16  # of a form beside its file
+
 
 def create_application(
-    engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+    engine: Engine,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    keys: KeyFile,
+    *,
+    max_body_bytes: int,
+    desk: JobDesk | None = None,
+    file_store: FileStore | None = None,
 ) -> ASGIApp:
-    """The ASGI application over one engine."""
+    """The ASGI application over one engine; without `desk` and `file_store` the routes of jobs answer 501."""
     app = FastAPI(
         title="latentd",
         version=__version__,
@@ -30,12 +41,17 @@ def create_application(
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
     app.state.max_body_bytes = max_body_bytes
-    for router in (native.router, openai.router, inference.router, operations.router):
-        app.include_router(router)
+    app.state.desk, app.state.files = desk, file_store
+    for module in (native, openai, files, fine_tuning, datasets, inference, operations):
+        app.include_router(module.router)
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
+    limited: ASGIApp = LimitBody(app, max_body_bytes, metrics)
+    if file_store is not None:
+        uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
+        limited = ByPath({"/v1/files": uploads}, limited)
+    return Observe(Authenticate(limited, keys), metrics)
 
 
 def _foreseen(request: Request, error: Exception) -> Response:

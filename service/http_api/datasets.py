@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from service.http_api.event_stream import event_stream, wants_stream
+from service.http_api.job_parts import desk_of
 from service.http_api.paging import page, page_schema, query_integer
 from service.http_api.requests import body_schema, read_json
-from service.jobs.desk import JobDesk
 from service.jobs.intake import DataSetRequest
 from service.jobs.records import Event, Job
 
@@ -48,39 +48,39 @@ _EXAMPLE = {"model": "digits-cgan", "n_per_class": 100, "format": "webdataset", 
 async def create(request: Request) -> dict[str, Any]:
     """A new job. With an `Idempotency-Key`, sending the request again returns the first job."""
     body = await read_json(request, DataSetBody)
-    return job_body(await _desk(request).intake.data_set(body.to_request(), request.headers.get("idempotency-key")))
+    return job_body(await desk_of(request).intake.data_set(body.to_request(), request.headers.get("idempotency-key")))
 
 
 @router.get("", summary="List data-set jobs", openapi_extra=page_schema(100, 20))
 async def list_jobs(request: Request) -> dict[str, Any]:
     """Jobs, newest first."""
     limit = query_integer(request, "limit", 20, 1, 100)
-    found = await _desk(request).list("dataset", after=request.query_params.get("after"), limit=limit)
+    found = await desk_of(request).list("dataset", after=request.query_params.get("after"), limit=limit)
     return page([job_body(job) for job in found.items], has_more=found.has_more)
 
 
 @router.get("/{job_id}", summary="One data-set job")
 async def get(request: Request, job_id: str) -> dict[str, Any]:
     """A job; `files` of one that succeeded are to be downloaded from `/v1/files/{id}/content`."""
-    return job_body(await _desk(request).get(job_id, "dataset"))
+    return job_body(await desk_of(request).get(job_id, "dataset"))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a data-set job")
 async def cancel(request: Request, job_id: str) -> dict[str, Any]:
     """Cancel a job; 409 once its result is being published."""
-    return job_body(await _desk(request).cancel(job_id, "dataset"))
+    return job_body(await desk_of(request).cancel(job_id, "dataset"))
 
 
 @router.post("/{job_id}/pause", summary="Pause a data-set job")
 async def pause(request: Request, job_id: str) -> dict[str, Any]:
     """Let a job stop; it is `paused` when it has."""
-    return job_body(await _desk(request).pause(job_id, "dataset"))
+    return job_body(await desk_of(request).pause(job_id, "dataset"))
 
 
 @router.post("/{job_id}/resume", summary="Resume a data-set job")
 async def resume(request: Request, job_id: str) -> dict[str, Any]:
     """Let a paused job go on."""
-    return job_body(await _desk(request).resume(job_id, "dataset"))
+    return job_body(await desk_of(request).resume(job_id, "dataset"))
 
 
 @router.get(
@@ -93,10 +93,10 @@ async def resume(request: Request, job_id: str) -> dict[str, Any]:
 async def events(request: Request, job_id: str) -> Any:
     """Events, newest first; with `Accept: text/event-stream` from the first (or the one behind `Last-Event-ID`) on, as
     they come."""
-    desk = _desk(request)
+    desk = desk_of(request)
     await desk.get(job_id, "dataset")
     if wants_stream(request):
-        return await event_stream(request, desk.jobs, job_id, event_body)
+        return await event_stream(request, desk, job_id, event_body)
     found = await desk.events(
         job_id, after=request.query_params.get("after"), limit=query_integer(request, "limit", 20, 1, 1000)
     )
@@ -138,8 +138,3 @@ def event_body(job: Job, event: Event) -> dict[str, Any]:
         "data": None if event.data is None else dict(event.data),
         "sequence": event.sequence,
     }
-
-
-def _desk(request: Request) -> JobDesk:
-    desk: JobDesk = request.app.state.desk
-    return desk

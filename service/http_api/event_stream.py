@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest
+from service.jobs.desk import JobDesk
 from service.jobs.following import follow
 from service.jobs.records import Event, Job
-from service.jobs.store import JobStore
 
 _LONGEST_NUMBER = 9
 
@@ -33,7 +33,7 @@ def last_event_id(request: Request) -> int:
 
 
 async def event_stream(
-    request: Request, jobs: JobStore, job_id: str, body: Callable[[Job, Event], dict[str, Any]]
+    request: Request, desk: JobDesk, job_id: str, body: Callable[[Job, Event], dict[str, Any]]
 ) -> StreamingResponse:
     """Events of a job as they come, each with its number as its id; ends with ``[DONE]`` when the job is over."""
     after = last_event_id(request)
@@ -41,7 +41,9 @@ async def event_stream(
 
     async def lines() -> AsyncIterator[str]:
         yield "retry: 1000\n\n"
-        async for job, events in follow(jobs, job_id, after, stopping=lambda: lifecycle.draining):
+        async for job, events in follow(desk.jobs, job_id, after, stopping=lambda: lifecycle.draining):
+            if job.over:
+                await desk.serve_result(job)
             for event in events:
                 yield f"id: {event.sequence}\ndata: {json.dumps(body(job, event))}\n\n"
             if not events:

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest
-from service.files.file_store import UPLOADED, FileStore, StoredFile
+from service.files.file_store import UPLOADED, StoredFile
+from service.http_api.job_parts import files_of
 from service.http_api.multipart import Upload, begin_upload
 from service.http_api.paging import page, page_schema, query_integer
 
@@ -55,7 +56,7 @@ async def upload(request: Request) -> dict[str, Any]:
     """
     form = await begin_upload(request)
     assert form.filename is not None
-    file = await _files(request).upload(_checked(form), form.filename, lifetime_s=lambda: _lifetime(form))
+    file = await files_of(request).upload(_checked(form), form.filename, lifetime_s=lambda: _lifetime(form))
     return file_body(file)
 
 
@@ -70,7 +71,7 @@ async def list_files(request: Request) -> dict[str, Any]:
     limit = query_integer(request, "limit", 100, 1, 10_000)
 
     def read() -> tuple[list[StoredFile], bool]:
-        return _files(request).list(
+        return files_of(request).list(
             purpose=request.query_params.get("purpose"),
             after=request.query_params.get("after"),
             limit=limit,
@@ -84,20 +85,20 @@ async def list_files(request: Request) -> dict[str, Any]:
 @router.get("/{file_id}", summary="One file")
 async def get_file(request: Request, file_id: str) -> dict[str, Any]:
     """What is known of a file."""
-    return file_body(await asyncio.to_thread(_files(request).get, file_id))
+    return file_body(await asyncio.to_thread(files_of(request).get, file_id))
 
 
 @router.delete("/{file_id}", summary="Delete a file")
 async def delete_file(request: Request, file_id: str) -> dict[str, Any]:
     """Delete a file; 409 while a job that is not over reads it."""
-    await asyncio.to_thread(_files(request).delete, file_id)
+    await asyncio.to_thread(files_of(request).delete, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
 @router.get("/{file_id}/content", summary="Content of a file", response_class=Response)
 async def content(request: Request, file_id: str) -> Response:
     """The bytes of a file; one `Range` of them where it is asked for, so that a download can go on."""
-    files = _files(request)
+    files = files_of(request)
     file = await asyncio.to_thread(files.get, file_id)
     headers = {
         "ETag": f'"{file.sha256}"',
@@ -135,11 +136,6 @@ def file_body(file: StoredFile) -> dict[str, Any]:
         "job": file.job_id,
         "report": dict(file.report),
     }
-
-
-def _files(request: Request) -> FileStore:
-    files: FileStore = request.app.state.files
-    return files
 
 
 async def _checked(form: Upload) -> AsyncIterator[bytes]:

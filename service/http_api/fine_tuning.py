@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 
 from service.errors import InvalidRequest
 from service.http_api.event_stream import event_stream, wants_stream
+from service.http_api.job_parts import desk_of
 from service.http_api.paging import page, page_schema, query_integer
 from service.http_api.requests import body_schema, read_json
-from service.jobs.desk import JobDesk
 from service.jobs.intake import FineTuneRequest
 from service.jobs.records import Event, Job
 
@@ -103,7 +103,7 @@ async def create(request: Request) -> dict[str, Any]:
     """A new job. With an `Idempotency-Key`, sending the request again returns the first job."""
     body = await read_json(request, FineTuningBody)
     key = request.headers.get("idempotency-key")
-    return job_body(await _desk(request).intake.fine_tune(body.to_request(), key))
+    return job_body(await desk_of(request).intake.fine_tune(body.to_request(), key))
 
 
 @router.get("", summary="List fine-tuning jobs", openapi_extra=page_schema(100, 20))
@@ -120,7 +120,7 @@ async def list_jobs(request: Request) -> dict[str, Any]:
         metadata = job.request.get("metadata") or {}
         return all(metadata.get(name) == value for name, value in wanted.items())
 
-    found = await _desk(request).list(
+    found = await desk_of(request).list(
         "fine_tuning", after=request.query_params.get("after"), limit=limit, where=carries if wanted else None
     )
     return page([job_body(job) for job in found.items], has_more=found.has_more)
@@ -129,25 +129,25 @@ async def list_jobs(request: Request) -> dict[str, Any]:
 @router.get("/{job_id}", summary="One fine-tuning job")
 async def get(request: Request, job_id: str) -> dict[str, Any]:
     """A job. One that succeeded names its model, which can be sampled at once."""
-    return job_body(await _desk(request).get(job_id, "fine_tuning"))
+    return job_body(await desk_of(request).get(job_id, "fine_tuning"))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job")
 async def cancel(request: Request, job_id: str) -> dict[str, Any]:
     """Cancel a job; 409 once its result is being published."""
-    return job_body(await _desk(request).cancel(job_id, "fine_tuning"))
+    return job_body(await desk_of(request).cancel(job_id, "fine_tuning"))
 
 
 @router.post("/{job_id}/pause", summary="Pause a fine-tuning job")
 async def pause(request: Request, job_id: str) -> dict[str, Any]:
     """Let a job save and stop; it is `paused` when it has."""
-    return job_body(await _desk(request).pause(job_id, "fine_tuning"))
+    return job_body(await desk_of(request).pause(job_id, "fine_tuning"))
 
 
 @router.post("/{job_id}/resume", summary="Resume a fine-tuning job")
 async def resume(request: Request, job_id: str) -> dict[str, Any]:
     """Let a paused job go on."""
-    return job_body(await _desk(request).resume(job_id, "fine_tuning"))
+    return job_body(await desk_of(request).resume(job_id, "fine_tuning"))
 
 
 @router.get(
@@ -160,10 +160,10 @@ async def resume(request: Request, job_id: str) -> dict[str, Any]:
 async def events(request: Request, job_id: str) -> Any:
     """Events, newest first; with `Accept: text/event-stream` from the first (or the one behind `Last-Event-ID`) on, as
     they come."""
-    desk = _desk(request)
+    desk = desk_of(request)
     await desk.get(job_id, "fine_tuning")
     if wants_stream(request):
-        return await event_stream(request, desk.jobs, job_id, event_body)
+        return await event_stream(request, desk, job_id, event_body)
     found = await desk.events(
         job_id, after=request.query_params.get("after"), limit=query_integer(request, "limit", 20, 1, 1000)
     )
@@ -174,7 +174,7 @@ async def events(request: Request, job_id: str) -> Any:
 @router.get("/{job_id}/checkpoints", summary="Checkpoints of a fine-tuning job", openapi_extra=page_schema(100, 10))
 async def checkpoints(request: Request, job_id: str) -> dict[str, Any]:
     """Saved states of a job, newest first."""
-    desk = _desk(request)
+    desk = desk_of(request)
     await desk.get(job_id, "fine_tuning")
     found = await desk.events(
         job_id,
@@ -244,10 +244,6 @@ def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
         "metrics": {"step": step, **{name: value for name, value in data.items() if isinstance(value, int | float)}},
     }
 
-
-def _desk(request: Request) -> JobDesk:
-    desk: JobDesk = request.app.state.desk
-    return desk
 
 
 def _put(config: dict[str, Any], name: str, value: object, where: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from service.errors import StorageUnavailable
 from service.jobs.records import Event, Job
 from service.jobs.store import JobStore
 
@@ -30,7 +31,11 @@ async def follow(
     """
     quiet = 0.0
     while not stopping():
-        job, events = await asyncio.to_thread(jobs.events_after, job_id, after, _AT_ONCE)
+        try:
+            job, events = await asyncio.to_thread(jobs.events_after, job_id, after, _AT_ONCE)
+        except StorageUnavailable:  # locked for a moment: whoever follows has patience
+            await asyncio.sleep(poll_s)
+            continue
         if events or quiet >= quiet_s:
             yield job, events
             quiet = 0.0

@@ -12,7 +12,7 @@ from service.database.database import Database
 from service.database.tables import EVENTS, FILE_USES, FILES, IDEMPOTENCY, JOBS
 from service.errors import Conflict, InvalidRequest, NotFound
 from service.jobs.records import ID_PREFIXES, Event, Job, Kind, NewEvent, Page
-from service.jobs.states import STATES, State, check_step
+from service.jobs.states import ON_WIRE, State, check_step
 
 _COLUMNS = [
     JOBS.c[name]
@@ -181,11 +181,12 @@ class JobStore:
         return self._wish(job_id, kind, "resumed", {"paused": "queued"}, unchanged=("queued", "running"))
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """Jobs by kind and state; kinds and states without any are there with 0."""
-        counts = {(kind, state): 0 for kind in ID_PREFIXES for state in STATES}
+        """Jobs by kind and status word; those without any are there with 0."""
+        counts = {(kind, status): 0 for kind in ID_PREFIXES for status in ON_WIRE.values()}
         query = select(JOBS.c.kind, JOBS.c.state, func.count()).group_by(JOBS.c.kind, JOBS.c.state)
         with self.database.reading() as connection:
-            counts.update({(kind, state): number for kind, state, number in connection.execute(query)})
+            for kind, state, number in connection.execute(query):
+                counts[kind, ON_WIRE[state]] += number
         return counts
 
     def _wish(

@@ -44,7 +44,7 @@ class Pace:
     look: float = 0.2
     renew: float = 1.0
     recover: float = 2.0
-    save: float = 60.0
+    save: float = 30.0
 
 
 @dataclass(eq=False)
