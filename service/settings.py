@@ -72,13 +72,13 @@ class Settings(BaseModel):
     max_file_images: int = Field(default=80_000, ge=1, description="most images in an upload")
     file_days: float = Field(default=30.0, gt=0, description="uploads and data sets are deleted after so many days")
     job_days: float = Field(default=90.0, gt=0, description="jobs are forgotten so many days after their end")
-    failed_job_days: float = Field(default=7.0, ge=0, description="checkpoints of failed jobs are kept for so many days")
+    failed_job_days: float = Field(
+        default=7.0, ge=0, description="checkpoints of failed jobs are kept for so many days"
+    )
     keep_versions: int = Field(
         default=0, ge=0, description="newest versions of a fine-tuned model that are kept; 0: all of them"
     )
-    reserve_bytes: int = Field(
-        default=512 << 20, ge=0, description="bytes of the disk that uploads leave free"
-    )
+    reserve_bytes: int = Field(default=512 << 20, ge=0, description="bytes of the disk that uploads leave free")
     poll_seconds: float = Field(default=5.0, ge=0, description="look for new versions this often; 0: never")
     drain_seconds: float = Field(default=30.0, ge=0, description="longest wait for requests in flight on stop")
     drain_notice_seconds: float = Field(

@@ -4,8 +4,11 @@ import asyncio
 import hashlib
 import os
 import secrets
+import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,7 @@ from service.files.receiving import Received, full_disk_foreseen, receive
 UPLOADED, MADE = "fine-tune", "dataset"
 """Purposes: images that a client sent, a part of a data set that a job made."""
 
-_COLUMNS = [
-    FILES.c[name]
-    for name in ("number", "id", "filename", "purpose", "size", "sha256", "report", "created_at", "expires_at", "job_id")
-]
+_COLUMNS = list(FILES.c)
 _PIECE = 1 << 20
 
 
@@ -99,9 +99,8 @@ class FileStore:
             )
             findings = await asyncio.to_thread(look_into, received.path, name, self.rules.limits)
             report = findings.model_dump(mode="json")
-            return await asyncio.to_thread(
-                self._keep, received, name, UPLOADED, report, lifetime_s() or self.rules.lifetime_s, None
-            )
+            keep = partial(self._keep, received, name, purpose=UPLOADED, report=report)
+            return await asyncio.to_thread(keep, lifetime_s=lifetime_s() or self.rules.lifetime_s)
 
     def keep(self, path: Path, filename: str, report: Mapping[str, Any], job_id: str) -> StoredFile:
         """Keep a file that a job made, once: a second time finds the first. The file itself stays where it is.
@@ -116,7 +115,8 @@ class FileStore:
             return _file(row)
         with full_disk_foreseen(), incoming_folder(self._incoming, secrets.token_hex(8)) as folder:
             received = _copy(path, folder / "content")
-            return self._keep(received, filename, MADE, report, self.rules.lifetime_s, job_id)
+            lifetime_s = self.rules.lifetime_s
+            return self._keep(received, filename, purpose=MADE, report=report, lifetime_s=lifetime_s, job_id=job_id)
 
     def get(self, file_id: str) -> StoredFile:
         """The file called `file_id`.
@@ -203,17 +203,23 @@ class FileStore:
         return count
 
     def sweep(self, older_than_s: float) -> int:
-        """Delete contents without a file that have been here for longer; returns their number."""
+        """Delete contents without a file, and halves of uploads, that have been here for longer; returns the former's
+        number."""
+        before = time.time() - older_than_s
+        for folder in self._incoming.iterdir():
+            if folder.stat().st_mtime < before:
+                shutil.rmtree(folder, ignore_errors=True)
         return self.drop(self.blobs.older_than(older_than_s))
 
     def _keep(
         self,
         received: Received,
         filename: str,
+        *,
         purpose: str,
         report: Mapping[str, Any],
         lifetime_s: float | None,
-        job_id: str | None,
+        job_id: str | None = None,
     ) -> StoredFile:
         def work(connection: Connection) -> StoredFile:
             # Whoever deletes this content holds the same lock: it is either gone before, and comes anew, or stays.

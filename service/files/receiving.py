@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import InvalidRequest, DiskFull, TooLarge
+from service.errors import DiskFull, InvalidRequest, TooLarge
 from service.files.blobs import free_bytes
 
 _WRITTEN_AT_ONCE = 1 << 20
@@ -38,32 +38,31 @@ async def receive(chunks: AsyncIterator[bytes], path: Path, *, limit: int, reser
         DiskFull: the disk is full, or would be.
     """
     digest, size, waiting = hashlib.sha256(), 0, bytearray()
-    with full_disk_foreseen():
-        with path.open("xb") as file:
+    with full_disk_foreseen(), path.open("xb") as file:
 
-            def write(content: bytes) -> None:
-                if free_bytes(path.parent) < reserve + len(content):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                digest.update(content)
-                file.write(content)
+        def write(content: bytes) -> None:
+            if free_bytes(path.parent) < reserve + len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            digest.update(content)
+            file.write(content)
 
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(f"file: got over {limit} bytes; allowed: up to {limit}", param="file")
-                waiting += chunk
-                if len(waiting) >= _WRITTEN_AT_ONCE:
-                    await asyncio.to_thread(write, bytes(waiting))
-                    waiting.clear()
-            if not size:
-                raise InvalidRequest("file: got no bytes; allowed: at least 1", param="file")
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"file: got over {limit} bytes; allowed: up to {limit}", param="file")
+            waiting += chunk
+            if len(waiting) >= _WRITTEN_AT_ONCE:
+                await asyncio.to_thread(write, bytes(waiting))
+                waiting.clear()
+        if not size:
+            raise InvalidRequest("file: got no bytes; allowed: at least 1", param="file")
 
-            def finish() -> None:
-                write(bytes(waiting))
-                file.flush()
-                os.fsync(file.fileno())
+        def finish() -> None:
+            write(bytes(waiting))
+            file.flush()
+            os.fsync(file.fileno())
 
-            await asyncio.to_thread(finish)
+        await asyncio.to_thread(finish)
     return Received(path, size, digest.hexdigest())
 
 

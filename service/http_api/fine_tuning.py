@@ -3,7 +3,6 @@
 Every route needs a key with the scope `train`.
 """
 
-import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -243,7 +242,6 @@ def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
         "step_number": step,
         "metrics": {"step": step, **{name: value for name, value in data.items() if isinstance(value, int | float)}},
     }
-
 
 
 def _put(config: dict[str, Any], name: str, value: object, where: str) -> None:

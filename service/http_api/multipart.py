@@ -51,7 +51,9 @@ class Upload:
         while self.filename is None and await self._more():
             pass
         if self.filename is None:
-            raise InvalidRequest("file: got no file; allowed: a form with a field file that has a filename", param="file")
+            raise InvalidRequest(
+                "file: got no file; allowed: a form with a field file that has a filename", param="file"
+            )
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the file; then the rest of the form is read.

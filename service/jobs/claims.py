@@ -192,12 +192,15 @@ class Claims:
         # Without failures at once: the process was killed after it had got on.
         wait = 0.0 if failures <= 1 else min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2.0 ** (failures - 2))
         wait *= random.uniform(0.8, 1.2)
-        event = NewEvent(f"attempt {job.attempt} ended: {reason}; waiting for a runner", "warn" if own_fault else "info")
+        event = NewEvent(
+            f"attempt {job.attempt} ended: {reason}; waiting for a runner", "warn" if own_fault else "info"
+        )
         return change_state(connection, job, "queued", now, [event], failures=failures, not_before=now + wait)
 
     def _held(self, connection: Connection, claim: Claim) -> Job:
         job = read_job(connection, claim.job_id, lock=True)
         if job.attempt != claim.attempt or job.worker != claim.worker or job.state not in HELD:
-            raise LostClaim(f"{claim.job_id}: attempt {claim.attempt} of {claim.worker} is over, the job is {job.state}")
+            raise LostClaim(
+                f"{claim.job_id}: attempt {claim.attempt} of {claim.worker} is over, the job is {job.state}"
+            )
         return job
-

@@ -69,9 +69,7 @@ class JobDesk:
         """See `JobStore.resume`."""
         return await asyncio.to_thread(self.jobs.resume, job_id, kind)
 
-    async def events(
-        self, job_id: str, *, after: str | None, limit: int, types: tuple[str, ...] = ()
-    ) -> EventPage:
+    async def events(self, job_id: str, *, after: str | None, limit: int, types: tuple[str, ...] = ()) -> EventPage:
         """Events from the one behind `after`, the id of an event, on.
 
         Raises:

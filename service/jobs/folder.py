@@ -29,7 +29,13 @@ from service.jobs.records import Level, NewEvent
 
 _MOST_LINES = 500
 _LONGEST_LOG = 4000
-_LEVELS: dict[str, Level] = {"failed": "error", "error": "error", "refused": "error", "alarm": "warn", "warning": "warn"}
+_LEVELS: dict[str, Level] = {
+    "failed": "error",
+    "error": "error",
+    "refused": "error",
+    "alarm": "warn",
+    "warning": "warn",
+}
 
 
 class JobFolder:
