@@ -15,7 +15,7 @@ from service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _COUNT_EVERY_S, _SWEEP_EVERY_S = 5.0, 60.0
-_GAUGES = {"images": "job_step", "generator_loss": "job_loss", "images_per_second": "job_images_per_second"}
+_GAUGES = {"images": "job_step", "loss_generator": "job_loss", "images_per_second": "job_images_per_second"}
 
 
 class JobCrew:

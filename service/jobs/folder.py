@@ -15,6 +15,7 @@ and whatever a process needs to go on where the one before it was. A process sav
 exit code is a `runtime.fine_tuning.ExitCode`.
 """
 
+import base64
 import json
 import shutil
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from service.jobs.records import Level, NewEvent
 
 _MOST_LINES = 500
 _LONGEST_LOG = 4000
+_LARGEST_PICTURE = 256 << 10
 _LEVELS: dict[str, Level] = {
     "failed": "error",
     "error": "error",
@@ -94,23 +96,24 @@ class EventTail:
             lines, offset = read_events(self._path, offset, most=_MOST_LINES)
             new = [line for line in lines if line.seq > self._sequence]
             if new or not lines:
-                return Tail([event_of(line) for line in new], new[-1].seq if new else self._sequence, offset)
+                return Tail([event_of(line, self._path.parent) for line in new], new[-1].seq if new else self._sequence, offset)
 
     def accept(self, tail: Tail) -> None:
         """`tail`, the newest that was read, has been stored."""
         self._offset, self._sequence = tail.offset, tail.sequence
 
 
-def event_of(line: Line) -> NewEvent:
-    """A line as an event for clients: metrics are metrics, everything else is a message that names its type."""
+def event_of(line: Line, folder: Path) -> NewEvent:
+    """A line as an event for clients; the picture that it names, if any, comes with it."""
     data = {"type": line.type, **line.data}
-    said = line.data.get("message")
+    if line.type == "grid":
+        data["b64_png"] = _picture(folder, line.data.get("file"))
     try:
         created_at = datetime.fromisoformat(line.time).timestamp()
     except ValueError:
         created_at = None
     return NewEvent(
-        message=str(said) if said else _described(line),
+        message=_described(line),
         level=_LEVELS.get(line.type, "info"),
         type=line.type,
         data=data,
@@ -119,9 +122,33 @@ def event_of(line: Line) -> NewEvent:
 
 
 def _described(line: Line) -> str:
+    """One line for people."""
+    for name in ("message", "text", "reason"):
+        if isinstance(line.data.get(name), str):
+            return str(line.data[name])
+    if line.type == "refused":
+        missed = [
+            f"{entry.get('expression')} (it is {entry.get('value')})"
+            for entry in line.data.get("requirements", ())
+            if isinstance(entry, dict) and not entry.get("met")
+        ]
+        return f"requirements are missed: {', '.join(missed)}"
     numbers = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in line.data.items()
         if isinstance(value, str | int | float) and len(str(value)) <= 80
     ]
     return f"{line.type}: {', '.join(numbers[:8])}" if numbers else line.type
+
+
+def _picture(folder: Path, name: object) -> str | None:
+    """A PNG file of the folder in base64; None where there is none, or a large one."""
+    if not isinstance(name, str):
+        return None
+    path = (folder / name).resolve()
+    try:
+        if not path.is_relative_to(folder.resolve()) or path.stat().st_size > _LARGEST_PICTURE:
+            return None
+        return base64.b64encode(path.read_bytes()).decode()
+    except OSError:
+        return None

@@ -4,7 +4,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from service.jobs.data_set_order import write_order as write_data_set_order
 from service.jobs.folder import JobFolder
 from service.jobs.records import Job, Kind
 
+_TRAINING = "trainer.finetune"
 _LAST_VERSION = ".last-version"
 
 
@@ -89,7 +89,7 @@ class FineTuning:
             config=FineTuneConfig.model_validate(request["config"]),
         )
         write_fine_tune_order(folder.path, order)
-        return [sys.executable, "-m", "runtime", "finetune", "--job", str(folder.path.resolve())]
+        return [sys.executable, "-m", _TRAINING, "--job", str(folder.path.resolve())]
 
     def publish(self, job: Job, folder: JobFolder, alive: Callable[[], object]) -> dict[str, Any]:
         """See `Work.publish`."""
@@ -168,7 +168,7 @@ class DataSets:
 
 def kinds_here() -> tuple[Kind, ...]:
     """The kinds of job that this installation can run: fine-tuning needs torch, which a serving image lacks."""
-    trains = find_spec("torch") is not None and bool(entry_points(group="latentd.commands", name="finetune"))
+    trains = find_spec("torch") is not None and find_spec(_TRAINING) is not None
     return ("dataset", "fine_tuning") if trains else ("dataset",)
 
 
