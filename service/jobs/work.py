@@ -168,7 +168,7 @@ class DataSets:
 
 def kinds_here() -> tuple[Kind, ...]:
     """The kinds of job that this installation can run: fine-tuning needs torch, which a serving image lacks."""
-    trains = find_spec("torch") is not None and find_spec(_TRAINING) is not None
+    trains = all(find_spec(module) is not None for module in ("torch", "trainer", _TRAINING))
     return ("dataset", "fine_tuning") if trains else ("dataset",)
 
 
