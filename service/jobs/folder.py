@@ -96,7 +96,9 @@ class EventTail:
             lines, offset = read_events(self._path, offset, most=_MOST_LINES)
             new = [line for line in lines if line.seq > self._sequence]
             if new or not lines:
-                return Tail([event_of(line, self._path.parent) for line in new], new[-1].seq if new else self._sequence, offset)
+                return Tail(
+                    [event_of(line, self._path.parent) for line in new], new[-1].seq if new else self._sequence, offset
+                )
 
     def accept(self, tail: Tail) -> None:
         """`tail`, the newest that was read, has been stored."""

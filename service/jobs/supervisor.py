@@ -114,12 +114,13 @@ class Supervisor:
 
     def run(self) -> None:
         """Work until `stop`, then end in order: processes save, their jobs go back to the queue."""
-        self._folders.mkdir(parents=True, exist_ok=True)
-        while not self._stop.is_set():
-            self._round()
-            self._stop.wait(self._pace.look)
-        self._end()
-        self._heartbeat.close()
+        try:
+            while not self._stop.is_set():
+                self._round()
+                self._stop.wait(self._pace.look)
+            self._end()
+        finally:
+            self._heartbeat.close()
 
     def stop(self) -> None:
         """Let `run` end; from any thread."""
@@ -165,6 +166,11 @@ class Supervisor:
                 self._running.append(running)
         except LostClaim as error:
             _LOG.info("%s", error)
+        except StorageUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - outside data: whatever it causes, the others go on
+            _LOG.exception("%s cannot be started", job.id)
+            self._claims.give_up(claim, f"it could not be started: {type(error).__name__}")
         finally:
             if running not in self._running:
                 self._heartbeat.release(running.pulse)
@@ -273,6 +279,12 @@ class Supervisor:
             return
         except (DiskFull, OSError) as error:
             self._fail(running, "cannot_publish", f"its result cannot be stored: {error}")
+            return
+        except (LostClaim, StorageUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            _LOG.exception("%s: its result cannot be published", job.id)
+            self._fail(running, "internal", f"its result cannot be published: {type(error).__name__}")
             return
         made = result.get("fine_tuned_model") or f"{len(result.get('files', ()))} files"
         self._claims.step(claim, "succeeded", [NewEvent(f"succeeded: {made}")], result=result)

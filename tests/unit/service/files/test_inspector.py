@@ -21,6 +21,7 @@ from service.files.inspector import inspect
 from service.files.limits import FileLimits
 from tests.kit.archives import class_folders, png, tar_of, write, zip_of
 
+DEFLATED = zipfile.ZIP_DEFLATED
 LIMITS = FileLimits(images=200, side=64)
 
 
@@ -142,12 +143,12 @@ def zip_link() -> bytes:
 HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "zip bomb": (
         "a.zip",
-        lambda: zip_of({"3/a.png": bytes(80 << 20)}, compression=zipfile.ZIP_DEFLATED),
+        lambda: zip_of({"3/a.png": bytes(80 << 20)}, compression=DEFLATED),
         "larger than",
     ),
     "many small bombs": (
         "a.zip",
-        lambda: zip_of({f"3/{n}.png": bytes(1 << 20) for n in range(100)}, compression=zipfile.ZIP_DEFLATED),
+        lambda: zip_of({f"3/{n}.png": bytes(1 << 20) for n in range(100)}, compression=DEFLATED),
         "its contents are larger than 64 MiB",
     ),
     "tar bomb": ("a.tar.gz", lambda: tar_of({"3/a.png": bytes(80 << 20)}, "w:gz"), "larger than"),
