@@ -89,7 +89,7 @@ def test_a_job_runs_speaks_and_succeeds(jobs: JobStore, database: Database, fold
     ],
 )
 def test_a_job_that_fails_says_why_and_keeps_its_folder(
-    jobs: JobStore, database: Database, folders: Path, code: str, error: str, words: str
+    jobs: JobStore, database: Database, folders: Path, *, code: str, error: str, words: str
 ) -> None:
     job = submit(jobs, code)
     with supervising(database, folders, Scripted()):
@@ -260,7 +260,7 @@ def test_a_runner_that_dies_while_publishing_does_not_publish_twice_to_completio
     ],
 )
 def test_a_result_that_cannot_be_published_fails_the_job(
-    jobs: JobStore, database: Database, folders: Path, failure: Exception, code: str, words: str
+    jobs: JobStore, database: Database, folders: Path, *, failure: Exception, code: str, words: str
 ) -> None:
     job = submit(jobs, "done()")
 
