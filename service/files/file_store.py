@@ -127,7 +127,7 @@ class FileStore:
         with self.database.reading() as connection:
             return self._read(connection, file_id)
 
-    def list(
+    def page(
         self, *, purpose: str | None = None, after: str | None = None, limit: int = 100, oldest_first: bool = False
     ) -> tuple[list[StoredFile], bool]:
         """Files, newest first unless told otherwise, from the one behind `after` on; and whether there are more."""

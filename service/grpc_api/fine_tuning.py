@@ -79,7 +79,7 @@ class FineTuning(FineTuningServicer):
         limit = request.limit or _DEFAULT_LIMIT
         if not 1 <= limit <= _MOST_JOBS:
             raise InvalidRequest.field("limit", limit, f"an integer from 1 to {_MOST_JOBS}")
-        found = await self._desk.list("fine_tuning", after=request.after or None, limit=limit)
+        found = await self._desk.page("fine_tuning", after=request.after or None, limit=limit)
         return ListJobsResponse(jobs=[_job(job) for job in found.items], has_more=found.has_more)
 
     async def CancelJob(self, request: CancelJobRequest, context: Any) -> Job:

@@ -55,7 +55,7 @@ async def create(request: Request) -> dict[str, Any]:
 async def list_jobs(request: Request) -> dict[str, Any]:
     """Jobs, newest first."""
     limit = query_integer(request, "limit", 20, 1, 100)
-    found = await desk_of(request).list("dataset", after=request.query_params.get("after"), limit=limit)
+    found = await desk_of(request).page("dataset", after=request.query_params.get("after"), limit=limit)
     return page([job_body(job) for job in found.items], has_more=found.has_more)
 
 

@@ -71,7 +71,7 @@ async def list_files(request: Request) -> dict[str, Any]:
     limit = query_integer(request, "limit", 100, 1, 10_000)
 
     def read() -> tuple[list[StoredFile], bool]:
-        return files_of(request).list(
+        return files_of(request).page(
             purpose=request.query_params.get("purpose"),
             after=request.query_params.get("after"),
             limit=limit,

@@ -119,7 +119,7 @@ async def list_jobs(request: Request) -> dict[str, Any]:
         metadata = job.request.get("metadata") or {}
         return all(metadata.get(name) == value for name, value in wanted.items())
 
-    found = await desk_of(request).list(
+    found = await desk_of(request).page(
         "fine_tuning", after=request.query_params.get("after"), limit=limit, where=carries if wanted else None
     )
     return page([job_body(job) for job in found.items], has_more=found.has_more)

@@ -54,8 +54,8 @@ class JobDesk:
     async def list(
         self, kind: Kind, *, after: str | None, limit: int, where: Callable[[Job], bool] | None = None
     ) -> Page[Job]:
-        """See `JobStore.list`."""
-        return await asyncio.to_thread(self.jobs.list, kind, after=after, limit=limit, where=where)
+        """See `JobStore.page`."""
+        return await asyncio.to_thread(self.jobs.page, kind, after=after, limit=limit, where=where)
 
     async def cancel(self, job_id: str, kind: Kind) -> Job:
         """See `JobStore.cancel`."""

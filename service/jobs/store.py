@@ -94,7 +94,7 @@ class JobStore:
         with self.database.reading() as connection:
             return read_job(connection, job_id, kind)
 
-    def list(
+    def page(
         self, kind: Kind, *, after: str | None = None, limit: int = 20, where: Callable[[Job], bool] | None = None
     ) -> Page[Job]:
         """Jobs of `kind`, newest first, from the one behind `after` on.

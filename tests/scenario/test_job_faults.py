@@ -250,7 +250,7 @@ def test_a_killed_worker_is_replaced_by_another(
 
 @rounds
 def test_cancelled_at_any_moment(store: DirectoryStore, tmp_path: Path, repeats: int) -> None:
-    """While it waits, starts, runs, or publishes: it is cancelled and leaves nothing, or it was too late and succeeds."""
+    """While it starts, runs or publishes: it is cancelled and leaves nothing, or it was too late and it succeeds."""
     chance = random.Random(repeats)
     state = tmp_path / "state"
     with running_server(store.root, state, *LEASE) as server:

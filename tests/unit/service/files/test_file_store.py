@@ -83,7 +83,7 @@ async def test_what_is_refused_leaves_nothing(files: FileStore, blobs: Directory
             await upload(files, content, name)
     assert on_disk(blobs) == []
     assert list(blobs.incoming.iterdir()) == []
-    assert files.list() == ([], False)
+    assert files.page() == ([], False)
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(files: FileStore, blobs: DirectoryBlobs) -> None:
@@ -125,7 +125,7 @@ async def test_expired_files_are_not_there(files: FileStore, database: Database,
     _let_expire(database, file)
     with pytest.raises(NotFound):
         files.get(file.id)
-    assert [found.id for found in files.list()[0]] == [other.id]
+    assert [found.id for found in files.page()[0]] == [other.id]
     assert files.expire() == 1
     assert len(on_disk(blobs)) == 1
 
@@ -133,12 +133,12 @@ async def test_expired_files_are_not_there(files: FileStore, database: Database,
 async def test_pages(files: FileStore) -> None:
     content = zip_of(class_folders(2))
     made = [(await upload(files, content)).id for _ in range(5)]
-    first, more = files.list(limit=2)
+    first, more = files.page(limit=2)
     assert ([file.id for file in first], more) == (made[:2:-1], True)
-    rest, more = files.list(after=first[-1].id, limit=3)
+    rest, more = files.page(after=first[-1].id, limit=3)
     assert ([file.id for file in rest], more) == (made[2::-1], False)
-    assert [file.id for file in files.list(oldest_first=True)[0]] == made
-    assert files.list(purpose="dataset")[0] == []
+    assert [file.id for file in files.page(oldest_first=True)[0]] == made
+    assert files.page(purpose="dataset")[0] == []
 
 
 async def test_what_a_job_made_is_kept_once_however_often_it_is_published(files: FileStore, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def _act(
     elif action == "gone":
         workers[0].recover(lambda name: name == "b")
     elif action in ("cancel", "pause", "resume"):
-        getattr(jobs, action)(chance.choice(jobs.list("dataset").items).id, "dataset")
+        getattr(jobs, action)(chance.choice(jobs.page("dataset").items).id, "dataset")
     elif held:
         worker, claim = chance.choice(held)
         state = jobs.get(claim.job_id).state

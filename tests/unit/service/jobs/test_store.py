@@ -60,7 +60,7 @@ def test_a_key_makes_one_job_however_often_and_from_where_it_comes(jobs: JobStor
     made: list[str] = []
     in_threads(8, lambda _: made.append(jobs.create("dataset", {"n": 1}, idempotency_key="key").id))
     assert len(set(made)) == 1
-    assert len(jobs.list("dataset").items) == 1
+    assert len(jobs.page("dataset").items) == 1
     with pytest.raises(Conflict, match="another request"):
         jobs.create("dataset", {"n": 2}, idempotency_key="key")
     assert jobs.create("fine_tuning", {"n": 1}, idempotency_key="key").id not in made
@@ -81,17 +81,17 @@ def test_pages_are_newest_first_and_complete(jobs: JobStore) -> None:
     seen: list[str] = []
     after = None
     while True:
-        page = jobs.list("dataset", after=after, limit=3)
+        page = jobs.page("dataset", after=after, limit=3)
         seen += [job.id for job in page.items]
         if not page.has_more:
             break
         after = seen[-1]
     assert seen == made[::-1]
-    chosen = jobs.list("dataset", limit=2, where=lambda job: job.request["number"] % 2 == 0)
+    chosen = jobs.page("dataset", limit=2, where=lambda job: job.request["number"] % 2 == 0)
     assert [job.request["number"] for job in chosen.items] == [6, 4]
     assert chosen.has_more
     with pytest.raises(InvalidRequest, match="after"):
-        jobs.list("dataset", after="nothing")
+        jobs.page("dataset", after="nothing")
 
 
 def test_events_are_numbered_without_a_gap_whoever_writes_them(jobs: JobStore, claims: Claims) -> None:
@@ -208,7 +208,7 @@ def test_counts_know_every_kind_and_status(jobs: JobStore, claims: Claims) -> No
 def test_a_job_reads_files_that_exist(jobs: JobStore, database: Database) -> None:
     with pytest.raises(InvalidRequest, match="file-1 has been deleted"):
         jobs.create("fine_tuning", {}, files=["file-1"])
-    assert jobs.list("fine_tuning").items == []
+    assert jobs.page("fine_tuning").items == []
     with database.writing() as connection:
         values = {"id": "file-1", "filename": "a.zip", "purpose": "fine-tune", "size": 1, "sha256": "0" * 64}
         connection.execute(insert(FILES).values(**values, report={}, created_at=1.0))
