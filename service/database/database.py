@@ -5,6 +5,7 @@ writes later would be refused at once instead of waiting its turn. Commits are s
 on the disk.
 """
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ def _prepare_sqlite(engine: Any, busy_s: float) -> None:
         connection.isolation_level = None  # transactions are begun below, not guessed by the driver
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(cursor, busy_s)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
@@ -153,6 +154,20 @@ def _prepare_sqlite(engine: Any, busy_s: float) -> None:
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("latentd_writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _switch_to_wal(cursor: Any, busy_s: float) -> None:
+    """Readers and a writer at once. The switch itself, alone of all, does not wait for a lock."""
+    deadline = time.monotonic() + busy_s
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _prepare_postgres(engine: Any, busy_s: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from starlette.responses import JSONResponse
 
 from service.errors import InvalidRequest
 from service.http_api.event_stream import event_stream, wants_stream
@@ -156,7 +157,7 @@ async def resume(request: Request, job_id: str) -> dict[str, Any]:
     responses={200: {"content": {"application/json": {}, "text/event-stream": {}}}},
     openapi_extra=page_schema(1000, 20, stream="true: as with Accept: text/event-stream"),
 )
-async def events(request: Request, job_id: str) -> Any:
+async def events(request: Request, job_id: str) -> Response:
     """Events, newest first; with `Accept: text/event-stream` from the first (or the one behind `Last-Event-ID`) on, as
     they come."""
     desk = desk_of(request)
@@ -166,8 +167,8 @@ async def events(request: Request, job_id: str) -> Any:
     found = await desk.events(
         job_id, after=request.query_params.get("after"), limit=query_integer(request, "limit", 20, 1, 1000)
     )
-    job = found.job
-    return page([event_body(job, event) for event in found.page.items], has_more=found.page.has_more)
+    items = [event_body(found.job, event) for event in found.page.items]
+    return JSONResponse(page(items, has_more=found.page.has_more))
 
 
 @router.get("/{job_id}/checkpoints", summary="Checkpoints of a fine-tuning job", openapi_extra=page_schema(100, 10))
