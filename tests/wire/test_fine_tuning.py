@@ -148,7 +148,7 @@ def test_what_cannot_be_done_is_refused_at_once(
 
 def test_images_of_another_size_are_refused_with_advice(client: openai.OpenAI) -> None:
     file = client.files.create(file=("a.zip", zip_of(class_folders(4, size=16))), purpose="fine-tune")
-    with pytest.raises(openai.BadRequestError, match="16x16 pixels.*8x8 for tiny@1; config.fit = true"):
+    with pytest.raises(openai.BadRequestError, match=r"16x16 pixels.*8x8 for tiny@1; config\.fit = true"):
         client.fine_tuning.jobs.create(model="tiny", training_file=file.id)
     job = client.fine_tuning.jobs.create(model="tiny", training_file=file.id, extra_body={"config": {"fit": True}})
     with pytest.raises(openai.ConflictError, match=job.id):
