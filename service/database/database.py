@@ -22,6 +22,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6C61746E  # any number that nothing else locks on
 _SCHEMES = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 _TRIES = 3
+_CONNECT_S = 10
 
 _Result = TypeVar("_Result")
 
@@ -43,7 +44,7 @@ class Database:
         self.shown = parsed.render_as_string(hide_password=True)
         options: dict[str, Any] = {"pool_size": 8, "max_overflow": 24, "pool_timeout": busy_s}
         if not self.is_sqlite:
-            options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": max(2, int(busy_s))}}
+            options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_S}}
         try:
             self._engine = create_engine(parsed, **options)
         except ModuleNotFoundError as error:

@@ -111,8 +111,8 @@ def test_web_dataset(tmp_path: Path) -> None:
         members[f"{n:04d}.png"], members[f"{n:04d}.cls"] = png(n), str(n % 2).encode()
     report = found(tmp_path, "a.tar", tar_of(members))
     assert (report.kind, report.images, report.classes) == ("webdataset", 6, {"0": 3, "1": 3})
-    members["0000.json"] = json.dumps({"label": "x"}).encode()
-    assert found(tmp_path, "a.tar", tar_of(members)).kind == "webdataset"
+    report = found(tmp_path, "a.tar", tar_of({"0000.json": json.dumps({"label": "x"}).encode(), **members}))
+    assert report.classes == {"0": 2, "1": 3, "x": 1}
 
 
 def encrypted() -> bytes:
@@ -210,5 +210,5 @@ def test_what_is_refused_says_why_in_bounded_memory(tmp_path: Path, case: str) -
         inspect(path, name, limits)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 80 << 20, f"{peak >> 20} MiB"
+    assert peak < 100 << 20, f"{peak >> 20} MiB"  # a member of 64 MiB, and what a decompressor gives out at once
     assert [entry.name for entry in tmp_path.iterdir()] == ["content"]
