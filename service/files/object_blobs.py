@@ -21,10 +21,10 @@ class ObjectBlobs:
 
     def __init__(self, url: str) -> None:
         try:
-            import fsspec
+            from fsspec.core import url_to_fs
 
             self._files: Any
-            self._files, self._root = fsspec.core.url_to_fs(url)
+            self._files, self._root = url_to_fs(url)
             self._files.ls(self._root.partition("/")[0])
         except ImportError as error:
             raise SettingsError(f"setting file_store: {url} needs more packages: pip install 'latentd[s3]'") from error

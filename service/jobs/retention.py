@@ -6,14 +6,15 @@
 - Jobs with their events, and the files they made: `jobs_s` after their end.
 - Idempotency keys: after a day.
 - Contents of files that no file has, which only a crash leaves: after a day.
-- Versions of models that jobs made: all but the newest `keep_versions`, where that is not 0; never one that a job
-  which is not over begins with.
+- Versions of models that jobs made: all but the newest `keep_versions`, where that is not 0; never one that an alias
+  means, or that a job which is not over begins with.
 """
 
 import logging
 import shutil
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,17 @@ class Retention:
     """See the module's docstring. Any number of servers may sweep one database."""
 
     def __init__(
-        self, database: Database, files: FileStore, store: DirectoryStore, folders: Path, rules: Rules
+        self,
+        database: Database,
+        files: FileStore,
+        store: DirectoryStore,
+        folders: Path,
+        rules: Rules,
+        *,
+        in_use: Callable[[], Iterable[str]] = tuple,
     ) -> None:
+        """`in_use` tells which versions stay whatever is newer, as ``name@version``: the targets of aliases."""
+        self._in_use = in_use
         self._database = database
         self._files = files
         self._store = store
@@ -122,7 +132,7 @@ class Retention:
         with self._database.reading() as connection:
             query = select(JOBS.c.request, JOBS.c.result, JOBS.c.state).where(JOBS.c.kind == "fine_tuning")
             rows = connection.execute(query).all()
-        in_use = {row.request["model"] for row in rows if row.state not in FINAL}
+        in_use = set(self._in_use()) | {row.request["model"] for row in rows if row.state not in FINAL}
         made = {row.result["fine_tuned_model"] for row in rows if row.result and "fine_tuned_model" in row.result}
         count = 0
         for name, versions in self._store.versions().items():
