@@ -20,6 +20,8 @@ _OPTIONS = (
     "job_cores",
     "job_memory_bytes",
     "job_lease_seconds",
+    "max_file_bytes",
+    "max_file_images",
     "file_days",
     "job_days",
     "failed_job_days",

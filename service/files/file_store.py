@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ UPLOADED, MADE = "fine-tune", "dataset"
 
 _COLUMNS = list(FILES.c)
 _PIECE = 1 << 20
+_INSPECTED_AT_ONCE = 2  # others wait: each takes a core and some memory
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class FileStore:
         self.blobs = blobs
         self.rules = rules
         self._incoming = incoming
+        self._inspectors = ThreadPoolExecutor(_INSPECTED_AT_ONCE, thread_name_prefix="inspect")
 
     async def upload(
         self,
@@ -97,7 +100,8 @@ class FileStore:
             received = await receive(
                 chunks, folder / "content", limit=self.rules.limits.bytes, reserve=self.rules.reserve_bytes
             )
-            findings = await asyncio.to_thread(look_into, received.path, name, self.rules.limits)
+            inspect = partial(look_into, received.path, name, self.rules.limits)
+            findings = await asyncio.get_running_loop().run_in_executor(self._inspectors, inspect)
             report = findings.model_dump(mode="json")
             keep = partial(self._keep, received, name, purpose=UPLOADED, report=report)
             return await asyncio.to_thread(keep, lifetime_s=lifetime_s() or self.rules.lifetime_s)

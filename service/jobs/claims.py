@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from service.database.database import Database
 from service.database.tables import JOBS
@@ -51,11 +51,21 @@ class Claims:
         if not kinds:
             return None
 
-        def work(connection: Connection) -> tuple[Claim, Job] | None:
-            now = self.database.now(connection)
+        def waits(now: float) -> ColumnElement[bool]:
             waiting = and_(JOBS.c.state == "queued", JOBS.c.not_before <= now)
             unpublished = and_(JOBS.c.state == "finalizing", JOBS.c.lease_until < now)
-            for job in locked_jobs(connection, and_(JOBS.c.kind.in_(kinds), or_(waiting, unpublished)), 1):
+            return and_(JOBS.c.kind.in_(kinds), or_(waiting, unpublished))
+
+        with self.database.reading() as connection:  # mostly nothing waits: then nobody's way is barred
+            if (
+                connection.execute(select(JOBS.c.number).where(waits(self.database.now(connection))).limit(1)).first()
+                is None
+            ):
+                return None
+
+        def work(connection: Connection) -> tuple[Claim, Job] | None:
+            now = self.database.now(connection)
+            for job in locked_jobs(connection, waits(now), 1):
                 attempt = job.attempt + 1
                 event = NewEvent(f"attempt {attempt}: {'running' if job.state == 'queued' else 'publishing'}")
                 last = write_events(connection, job.number, now, job.last_event, [event])
@@ -159,6 +169,9 @@ class Claims:
 
         Returns the number of jobs.
         """
+        with self.database.reading() as connection:
+            if connection.execute(select(JOBS.c.number).where(JOBS.c.state.in_(HELD)).limit(1)).first() is None:
+                return 0
 
         def work(connection: Connection) -> int:
             now, count = self.database.now(connection), 0

@@ -19,7 +19,7 @@ from runtime.errors import PackageError
 from runtime.event_file import EventFile
 from runtime.fine_tuning import EVENTS_FILE, ExitCode
 from runtime.package import open_package
-from runtime.synthesis.errors import SynthesisError
+from runtime.synthesis.errors import SynthesisError, WorkplaceTaken
 from runtime.synthesis.run import make_plan, synthesize
 from runtime.synthesis.workplace import CARD_FILE, DATASET_FILE, open_workplace
 from service.jobs.data_set_order import DataSetOrder, DataSetResult, read_order, write_result
@@ -42,6 +42,9 @@ def main(folder: Path) -> int:
         events = EventFile(folder / EVENTS_FILE, order.attempt)
         try:
             _work(folder, order, events)
+        except WorkplaceTaken as error:
+            print(error, file=sys.stderr)
+            return ExitCode.NOT_OURS
         except (SynthesisError, PackageError) as error:
             events.append("failed", message=str(error))
             return ExitCode.UNUSABLE

@@ -15,21 +15,21 @@ async def follow(
     job_id: str,
     after: int,
     *,
-    poll_s: float = 0.25,
+    poll_s: float = 0.2,
     quiet_s: float = 10.0,
     stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[tuple[Job, list[Event]]]:
     """Events from number `after` + 1 on, oldest first, without a gap; ends when the job is over and all are out.
 
     Args:
-        poll_s: between two looks.
+        poll_s: between two looks, up to five times that where nothing happens.
         quiet_s: an empty list comes after so long without events, for a sign of life.
         stopping: ends it early; a client comes back with the number of the last event that it saw.
 
     Raises:
         NotFound: no such job, or it has been deleted meanwhile.
     """
-    quiet = 0.0
+    quiet, wait = 0.0, poll_s
     while not stopping():
         try:
             job, events = await asyncio.to_thread(jobs.events_after, job_id, after, _AT_ONCE)
@@ -40,10 +40,11 @@ async def follow(
             yield job, events
             quiet = 0.0
         if events:
-            after = events[-1].sequence
+            after, wait = events[-1].sequence, poll_s
         elif job.over:
             yield job, []
             return
         if len(events) < _AT_ONCE:
-            await asyncio.sleep(poll_s)
-            quiet += poll_s
+            await asyncio.sleep(wait)
+            quiet += wait
+            wait = min(5 * poll_s, 1.2 * wait)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 
 from service.database.database import Database
 from service.database.tables import EVENTS, FILE_USES, FILES, IDEMPOTENCY, JOBS
@@ -270,9 +270,9 @@ def release_files(connection: Connection, job_id: str) -> None:
     connection.execute(delete(FILE_USES).where(FILE_USES.c.job_id == job_id))
 
 
-def locked_jobs(connection: Connection, condition: Any, limit: int) -> list[Job]:
+def locked_jobs(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[Job]:
     """Jobs that fulfil `condition`, oldest first, locked; those that another holds are left out."""
-    query = select(*_COLUMNS).where(and_(condition)).order_by(JOBS.c.number).limit(limit)
+    query = select(*_COLUMNS).where(condition).order_by(JOBS.c.number).limit(limit)
     return [_job(row) for row in connection.execute(query.with_for_update(skip_locked=True))]
 
 
