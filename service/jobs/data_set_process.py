@@ -39,34 +39,35 @@ def main(folder: Path) -> int:
         print(error, file=sys.stderr)
         return ExitCode.USAGE
     try:
-        events = EventFile(folder / EVENTS_FILE, order.attempt)
-        try:
-            _work(folder, order, events)
-        except WorkplaceTaken as error:
-            print(error, file=sys.stderr)
-            return ExitCode.NOT_OURS
-        except (SynthesisError, PackageError) as error:
-            events.append("failed", message=str(error))
-            return ExitCode.UNUSABLE
+        return _work(folder, order)
     except (OSError, MemoryError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return ExitCode.MACHINE
     except Exception:  # noqa: BLE001 - exit code 1, which Python would choose, means something else
         traceback.print_exc()
         return ExitCode.DEFECT
-    return ExitCode.PUBLISHED
 
 
-def _work(folder: Path, order: DataSetOrder, events: EventFile) -> None:
-    package = open_package(Path(order.package))
+def _work(folder: Path, order: DataSetOrder) -> ExitCode:
     target = Path(order.folder)
-    with open_workplace(target) as place:
-        plan = make_plan(package, order.options)
-        outcome = synthesize(package, plan, place, begin=_progress(events, plan.rows))
+    try:
+        with open_workplace(target) as place:  # from here on no other process writes in the job's folder
+            events = EventFile(folder / EVENTS_FILE, order.attempt)
+            try:
+                package = open_package(Path(order.package))
+                plan = make_plan(package, order.options)
+                outcome = synthesize(package, plan, place, begin=_progress(events, plan.rows))
+            except (SynthesisError, PackageError) as error:
+                events.append("failed", reason=str(error))
+                return ExitCode.UNUSABLE
+    except WorkplaceTaken as error:
+        print(error, file=sys.stderr)
+        return ExitCode.NOT_OURS
     report = package.path / _REPORT_FILE
     parts = _parts(target, folder / PARTS_FOLDER, report if order.include_report and report.is_file() else None)
     events.append("complete", message=f"{outcome.rows:,} images in {len(parts)} files", rows=outcome.rows)
     write_result(folder, DataSetResult(job=order.job, rows=outcome.rows, parts=[str(part) for part in parts]))
+    return ExitCode.PUBLISHED
 
 
 def _progress(events: EventFile, total: int) -> Callable[[int], Callable[[int], object]]:
