@@ -63,8 +63,16 @@ def _work(folder: Path, order: DataSetOrder) -> ExitCode:
     except WorkplaceTaken as error:
         print(error, file=sys.stderr)
         return ExitCode.NOT_OURS
+    except SynthesisError as error:  # of the folder itself
+        print(error, file=sys.stderr)
+        return ExitCode.UNUSABLE
     report = package.path / _REPORT_FILE
-    parts = _parts(target, folder / PARTS_FOLDER, report if order.include_report and report.is_file() else None)
+    parts = _data_files(target)
+    if order.format == "folder":
+        parts = _packed(target, parts, folder / PARTS_FOLDER)
+    if order.include_report and report.is_file():
+        parts.append(report)
+    parts += [target / CARD_FILE, target / DATASET_FILE]
     events.append("complete", message=f"{outcome.rows:,} images in {len(parts)} files", rows=outcome.rows)
     write_result(folder, DataSetResult(job=order.job, rows=outcome.rows, parts=[str(part) for part in parts]))
     return ExitCode.PUBLISHED
@@ -93,21 +101,21 @@ def _progress(events: EventFile, total: int) -> Callable[[int], Callable[[int], 
     return begin
 
 
-def _parts(data_set: Path, packed: Path, report: Path | None) -> list[Path]:
-    """The files that are handed out, in order; made anew, so that what a killed process left is of no matter."""
+def _data_files(data_set: Path) -> list[Path]:
+    """The files of a complete set in order, without those that describe it."""
+    files = sorted(path for path in data_set.rglob("*") if path.is_file())
+    return [path for path in files if path not in (data_set / CARD_FILE, data_set / DATASET_FILE)]
+
+
+def _packed(data_set: Path, files: list[Path], packed: Path) -> list[Path]:
+    """Archives of `files`; made anew, so that what a killed process left is of no matter."""
     shutil.rmtree(packed, ignore_errors=True)
     packed.mkdir()
-    files = sorted(path for path in data_set.rglob("*") if path.is_file() and not path.name.startswith("."))
-    nested = [path for path in files if path.parent != data_set]
-    parts = [path for path in files if path.parent == data_set and path.name not in (CARD_FILE, DATASET_FILE)]
-    for number, start in enumerate(range(0, len(nested), _FILES_PER_ARCHIVE)):
-        archive = packed / f"images-{number:05d}.zip"
-        _pack(archive, data_set, nested[start : start + _FILES_PER_ARCHIVE])
-        parts.append(archive)
-    if report is not None:
-        shutil.copyfile(report, packed / _REPORT_FILE)
-        parts.append(packed / _REPORT_FILE)
-    return [*parts, data_set / CARD_FILE, data_set / DATASET_FILE]
+    archives = []
+    for number, start in enumerate(range(0, len(files), _FILES_PER_ARCHIVE)):
+        archives.append(packed / f"images-{number:05d}.zip")
+        _pack(archives[-1], data_set, files[start : start + _FILES_PER_ARCHIVE])
+    return archives
 
 
 def _pack(archive: Path, root: Path, files: list[Path]) -> None:
