@@ -30,6 +30,10 @@ from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.http_api.browsers import BrowserPolicy
 from service.http_api.connections import connections
+from service.jobs.assembly import assemble
+from service.jobs.crew import JobCrew
+from service.jobs.desk import JobDesk
+from service.jobs.intake import Intake
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -65,6 +69,7 @@ class _Server:
     http_socket: socket.socket
     grpc: GrpcServer
     grpc_port: int
+    jobs: JobCrew
 
 
 async def serve(settings: Settings) -> None:
@@ -83,6 +88,7 @@ async def serve(settings: Settings) -> None:
     http = asyncio.create_task(server.http.serve(sockets=[server.http_socket]))
     http.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
     await _load(server)
+    server.jobs.start()
     poll = asyncio.create_task(server.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
     await stop.wait()
     await _stop(server, http, poll)
@@ -114,7 +120,8 @@ def _build(settings: Settings) -> _Server:
         tracing=tracing,
     )
     aliases = AliasTable(settings.state / "aliases.json")
-    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model, aliases)
+    store = DirectoryStore(settings.store)
+    registry = Registry(store, batcher, metrics, settings.default_model, aliases)
     lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,
@@ -125,6 +132,8 @@ def _build(settings: Settings) -> _Server:
         timeout_s=settings.timeout_ms / 1000,
         quotas=quotas,
     )
+    parts = assemble(settings)
+    desk = JobDesk(Intake(registry, store, parts.files, parts.jobs), parts.jobs, registry)
     application = create_application(
         engine,
         lifecycle,
@@ -138,6 +147,8 @@ def _build(settings: Settings) -> _Server:
             frozenset(origin.lower() for origin in settings.cors_origins or ()),
         ),
         tracing=tracing,
+        desk=desk,
+        file_store=parts.files,
     )
     http = _HttpServer(
         uvicorn.Config(
@@ -161,12 +172,15 @@ def _build(settings: Settings) -> _Server:
         quotas=quotas,
         certificates=certificates,
         tracing=tracing,
+        desk=desk,
+        files=parts.files,
     )
     try:
         grpc_port = grpc.bind(settings.host, settings.grpc_port)
     except OSError as error:
         raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    return _Server(settings, tracing, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+    jobs = JobCrew(settings, parts, metrics)
+    return _Server(settings, tracing, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port, jobs)
 
 
 def _open_tracing(settings: Settings) -> Tracing:
@@ -202,6 +216,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     settings = server.settings
     _LOG.info("stopping: finishing what is in flight")
     server.lifecycle.draining = True
+    server.jobs.stop()  # processes begin to save
     await server.grpc.publish_health()
     await asyncio.sleep(settings.drain_notice_seconds)
     if poll is not None:
@@ -210,6 +225,7 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
     await server.batcher.close()
     server.engine.close()
+    await server.jobs.closed()
     await asyncio.to_thread(server.tracing.close)
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")

@@ -15,6 +15,8 @@
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
     │  ├─ RateLimited            this caller has had its share
     │  ├─ NotReady               still loading
+    │  │  └─ StorageUnavailable  the job database is locked or gone
+    │  │     └─ DiskFull         no room on the server's disk
     │  └─ Draining               shutting down
     ├─ DeadlineExceeded          the time the client gave has passed
     ├─ Cancelled                 the client went away
@@ -135,6 +137,14 @@ class NotReady(Busy):
     """Models are still being loaded."""
 
     kind = "not_ready"
+
+
+class StorageUnavailable(NotReady):
+    """Nothing can be stored now: the database of jobs is locked, full or gone."""
+
+
+class DiskFull(StorageUnavailable):
+    """No room on the server's disk."""
 
 
 class Draining(Busy):

@@ -96,6 +96,10 @@ class Metrics:
         self.gpu_utilization_ratio = Gauge(
             "latentd_gpu_utilization_ratio", "Share of time in which a GPU was busy.", ["gpu"], registry=registry
         )
+        self.jobs = Gauge("latentd_jobs", "Jobs in the database.", ["kind", "status"], registry=registry)
+        self.job_step = Gauge("latentd_job_step", "Images seen by the job that reported last.", registry=registry)
+        self.job_loss = Gauge("latentd_job_loss", "Its generator's loss.", registry=registry)
+        self.job_images_per_second = Gauge("latentd_job_images_per_second", "Its speed.", registry=registry)
         for reason in DISPATCH_REASONS:
             self.dispatch.labels(reason)
         for reason in REJECT_REASONS:

@@ -90,6 +90,35 @@ class Settings(BaseModel):
     batch_delay_ms: float = Field(
         default=0.0, ge=0, le=1000, description="wait for more rows while the device is idle, in ms"
     )
+    database: str | None = Field(
+        default=None,
+        description="URL of the database of files and jobs, sqlite:///PATH or postgresql://USER@HOST/NAME; by default "
+        "SQLite in the state folder",
+    )
+    file_store: str | None = Field(
+        default=None, description="folder, or URL as s3://BUCKET/PREFIX, of uploads and data sets; by default in state"
+    )
+    job_slots: int = Field(
+        default=1, ge=0, le=64, description="jobs that run here at once; 0 leaves them to `latentd worker`"
+    )
+    job_cores: int | None = Field(default=None, ge=1, description="cores that a job may use; by default all")
+    job_memory_bytes: int | None = Field(
+        default=None, ge=256 << 20, description="most private memory of a job's process, in bytes; by default unlimited"
+    )
+    job_lease_seconds: float = Field(
+        default=15.0, ge=1, description="a job whose runner has not been heard of for so long is run by another"
+    )
+    max_file_bytes: int = Field(default=2 << 30, ge=1024, description="largest upload, in bytes")
+    max_file_images: int = Field(default=80_000, ge=1, description="most images in an upload")
+    file_days: float = Field(default=30.0, gt=0, description="uploads and data sets are deleted after so many days")
+    job_days: float = Field(default=90.0, gt=0, description="jobs are forgotten so many days after their end")
+    failed_job_days: float = Field(
+        default=7.0, ge=0, description="checkpoints of failed jobs are kept for so many days"
+    )
+    keep_versions: int = Field(
+        default=0, ge=0, description="newest versions of a fine-tuned model that are kept; 0: all of them"
+    )
+    reserve_bytes: int = Field(default=512 << 20, ge=0, description="bytes of the disk that uploads leave free")
     poll_seconds: float = Field(default=5.0, ge=0, description="look for new versions this often; 0: never")
     drain_seconds: float = Field(default=30.0, ge=0, description="longest wait for requests in flight on stop")
     drain_notice_seconds: float = Field(

@@ -9,8 +9,12 @@ from starlette.types import ASGIApp, Scope
 from runtime import __version__
 from service.engine import Engine
 from service.errors import Cancelled, Internal, MethodNotAllowed, NotFound, ServiceError
+from service.files.file_store import FileStore
 from service.http_api import (
     aliases,
+    datasets,
+    files,
+    fine_tuning,
     inference,
     inference_repository,
     interpolations,
@@ -21,9 +25,10 @@ from service.http_api import (
 )
 from service.http_api.browsers import BrowserGuard, BrowserHeaders, BrowserPolicy
 from service.http_api.errors import STATUS, error_response
-from service.http_api.middleware import Authenticate, LimitBody, Observe
+from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
 from service.http_api.openapi_document import complete
 from service.http_api.patience import Patience
+from service.jobs.desk import JobDesk
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -37,11 +42,16 @@ ROUTERS = (
     reconstructions.router,
     aliases.router,
     openai.router,
+    files.router,
+    fine_tuning.router,
+    datasets.router,
     inference_repository.router,  # before the next: /v2/models/stats is no model
     inference.router,
     operations.router,
 )
 """Every route beside those of the documentation."""
+
+_FORM_BYTES = 1 << 16  # of a form beside its file
 
 
 def create_application(
@@ -55,8 +65,10 @@ def create_application(
     quotas: Quotas | None = None,
     browsers: BrowserPolicy | None = None,
     tracing: Tracing = NO_TRACING,
+    desk: JobDesk | None = None,
+    file_store: FileStore | None = None,
 ) -> ASGIApp:
-    """The ASGI application over one engine.
+    """The ASGI application over one engine; without `desk` and `file_store` the routes of jobs answer 501.
 
     Outermost first: headers for browsers; id, count and log; foreign hosts and origins; key, scope and open requests;
     slow clients; size of the body; routes.
@@ -66,13 +78,17 @@ def create_application(
     app.state.lifecycle = lifecycle
     app.state.metrics = metrics
     app.state.max_body_bytes = max_body_bytes
+    app.state.desk, app.state.files = desk, file_store
 
     def exists(scope: Scope) -> bool:
         return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
 
     policy = browsers or BrowserPolicy()
-    limited = Patience(LimitBody(app, max_body_bytes, metrics), patience_s)
-    guarded = Authenticate(limited, keys, quotas or Quotas(metrics), exists)
+    limited: ASGIApp = LimitBody(app, max_body_bytes, metrics)
+    if file_store is not None:
+        uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
+        limited = ByPath({"/v1/files": uploads}, limited)
+    guarded = Authenticate(Patience(limited, patience_s), keys, quotas or Quotas(metrics), exists)
     return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics, tracing), policy)
 
 

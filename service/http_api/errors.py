@@ -42,6 +42,8 @@ def error_response(path: str, error: ServiceError) -> JSONResponse:
         headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
         headers["retry-after-ms"] = str(max(1, ceil(error.retry_after_s * 1000)))
         headers["x-should-retry"] = "true"
+    if error.kind == "conflict":
+        headers["x-should-retry"] = "false"  # the OpenAI client would: 409 is a lock's answer elsewhere
     if status == STATUS["unauthenticated"]:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_body(path, error), status, headers)

@@ -5,7 +5,7 @@ Plain ASGI: no task and no queue per request. `service.http_api.application` has
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -161,6 +161,18 @@ class LimitBody:
     def _too_large(self, got: str) -> TooLarge:
         self._metrics.rejected.labels("size").inc()
         return TooLarge(f"body: got {got}; allowed: up to {self._max_bytes} bytes", param="body")
+
+
+class ByPath:
+    """Hands a request to the application of its path, or to another."""
+
+    def __init__(self, applications: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
+        self._applications = applications
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        await self._applications.get(scope.get("path", ""), self._otherwise)(scope, receive, send)
 
 
 def _api(method: str, path: str) -> str:

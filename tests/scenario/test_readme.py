@@ -36,7 +36,7 @@ def here(code: str, server: ServerProcess) -> str:
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
     assert len(SHELL) == 8
 
 
