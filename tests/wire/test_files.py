@@ -8,9 +8,9 @@ import grpc
 import httpx
 import openai
 import pytest
+
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import FileHeader, UploadFileRequest
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2_grpc import FineTuningStub
-
 from tests.kit.archives import class_folders, zip_of
 from tests.kit.server import ServerProcess
 

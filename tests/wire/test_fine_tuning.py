@@ -14,6 +14,9 @@ import grpc
 import httpx
 import openai
 import pytest
+
+from runtime.package import describe_file
+from runtime.store import DirectoryStore
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
@@ -25,9 +28,6 @@ from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import (
     WatchJobRequest,
 )
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2_grpc import FineTuningStub
-
-from runtime.package import describe_file
-from runtime.store import DirectoryStore
 from tests.kit.archives import class_folders, zip_of
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.server_sent_events import Sent, events_of
