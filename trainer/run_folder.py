@@ -49,7 +49,7 @@ class RunFolder:
         asked_for: of those that a message names before others, which follow from them.
     """
 
-    may_change = _MAY_CHANGE
+    may_change: tuple[str, ...] = _MAY_CHANGE
     asked_for: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:

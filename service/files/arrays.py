@@ -157,7 +157,7 @@ def _idx(member: Member, limits: FileLimits) -> tuple[tuple[int, ...], bytes]:
     return shape, content[header:] if dimensions == 1 else b""
 
 
-def _at_most(file: IO[bytes], limit: int) -> bytes:
+def _at_most(file: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
         raise Refused(f"it unpacks to more than {limit >> 20} MiB")

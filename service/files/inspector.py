@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from service.files.archives import Refused, is_tar, is_zip, read_members
 from service.files.arrays import inspect_idx, inspect_npz, is_idx_name
@@ -113,6 +114,7 @@ def _agreed(kind: FileKind, suffix: str, suffixes: set[str]) -> FileKind:
 def main() -> None:
     """The process's life."""
     path, name, limits = Path(sys.argv[1]), sys.argv[2], FileLimits.model_validate_json(sys.argv[3])
+    answer: dict[str, Any]
     try:
         answer = {"findings": inspect(path, name, limits).model_dump(mode="json")}
     except Refused as error:

@@ -51,7 +51,7 @@ class JobDesk:
             if not known or max(known) < int(version):
                 await self._registry.refresh()
 
-    async def list(
+    async def page(
         self, kind: Kind, *, after: str | None, limit: int, where: Callable[[Job], bool] | None = None
     ) -> Page[Job]:
         """See `JobStore.page`."""

@@ -182,7 +182,7 @@ class JobStore:
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Jobs by kind and status word; those without any are there with 0."""
-        counts = {(kind, status): 0 for kind in ID_PREFIXES for status in ON_WIRE.values()}
+        counts: dict[tuple[str, str], int] = {(kind, status): 0 for kind in ID_PREFIXES for status in ON_WIRE.values()}
         query = select(JOBS.c.kind, JOBS.c.state, func.count()).group_by(JOBS.c.kind, JOBS.c.state)
         with self.database.reading() as connection:
             for kind, state, number in connection.execute(query):

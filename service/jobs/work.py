@@ -105,7 +105,9 @@ class FineTuning:
             published = _published(self.store, package) or _publish(self.store, package)
         except PackageError as error:
             raise CannotWork(str(error)) from error
-        measures = {key: said[key] for key in ("measures", "requirements", "images", "stopped_by") if key in said}
+        measures: dict[str, Any] = {
+            key: said[key] for key in ("measures", "requirements", "images", "stopped_by") if key in said
+        }
         return {"fine_tuned_model": published.reference, **measures}
 
     def _data(self, file_id: str, folder: JobFolder) -> Path:

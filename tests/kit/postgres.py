@@ -36,13 +36,29 @@ def running_postgres(folder: Path) -> Iterator[str]:
                 parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    initdb = [binaries / "initdb", "-D", data, "-U", "latentd", "-A", "trust", "--no-sync", "-E", "UTF8"]
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        data,
+        "-U",
+        "latentd",
+        "-A",
+        "trust",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
     done = subprocess.run(initdb, user=user, env=environment, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         raise NoPostgres(f"initdb failed: {done.stderr.strip()[-300:]}")
     port = _free_port()
     settings = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
-    command = [binaries / "postgres", "-D", data, *(word for setting in settings for word in ("-c", setting))]
+    command: list[str | Path] = [
+        binaries / "postgres",
+        "-D",
+        data,
+        *(word for setting in settings for word in ("-c", setting)),
+    ]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, user=user, env=environment, stdout=log, stderr=log, cwd=folder)
     try:

@@ -108,7 +108,7 @@ def test_killed_paused_and_resumed_it_publishes_once(
     wait_for(lambda: "attempt 2: running" in _said(server, job.id), 60.0)
     wait_for(lambda: _said(server, job.id).count('"started') > 1, 120.0, what="its second start")
     client.fine_tuning.jobs.pause(job.id)
-    wait_for(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "paused", 60.0)
+    wait_for(lambda: str(client.fine_tuning.jobs.retrieve(job.id).status) == "paused", 60.0)
     assert not processes_with(str(state / "jobs"))
     client.fine_tuning.jobs.resume(job.id)
     wait_for(lambda: client.fine_tuning.jobs.retrieve(job.id).finished_at is not None, 200.0, what="its end")

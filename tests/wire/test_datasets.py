@@ -48,7 +48,7 @@ def test_a_job_makes_what_the_command_line_makes(
     store = Path(server.log).parents[1] / "models"
     options = ["--per-class", "20", "--format", file_format, "--seed", "5", "--truncation", "0.8"]
     options += ["--shard-size", "60"] if file_format == "webdataset" else []
-    command = [LATENTD, "synthesize", "tiny", "--store", store, "--out", tmp_path / "cli", *options]
+    command: list[str | Path] = [LATENTD, "synthesize", "tiny", "--store", store, "--out", tmp_path / "cli", *options]
     subprocess.run(command, check=True)
     assert contents(tmp_path / "job") == contents(tmp_path / "cli")
     events = http.get(f"/v1/datasets/{job['id']}/events", params={"limit": 100}).json()

@@ -161,7 +161,7 @@ def test_an_upload_over_grpc(channel: grpc.Channel, http: httpx.Client) -> None:
     for wrong in (messages("a.zip", b"junk"), iter([]), iter([UploadFileRequest(content=b"x")])):
         with pytest.raises(grpc.RpcError) as caught:
             stub.UploadFile(wrong)
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     http.delete(f"/v1/files/{file.id}")
 
 

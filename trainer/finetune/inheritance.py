@@ -24,7 +24,7 @@ def class_tables(module: nn.Module) -> set[str]:
     """
     found = set[str]()
     for name, part in module.named_modules():
-        entries = _OF_EMBEDDINGS if isinstance(part, nn.Embedding) else ()
+        entries: tuple[str, ...] = _OF_EMBEDDINGS if isinstance(part, nn.Embedding) else ()
         entries = _OF_NORMS if isinstance(part, ConditionalBatchNorm2d) else entries
         found |= {f"{name}.{entry}" for entry in entries}
     return found & module.state_dict().keys()

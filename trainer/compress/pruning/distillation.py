@@ -96,13 +96,13 @@ class Distillation:
         with torch.no_grad():
             wanted = self._teacher(latents, labels)
         drawn = student(latents, labels)
-        loss = F.mse_loss(drawn, wanted) / wanted.var().clamp_min(1e-4)
+        loss: Tensor = F.mse_loss(drawn, wanted) / wanted.var().clamp_min(1e-4)
         if self._perception is None:
             return loss
         with torch.no_grad():
             reference = self._perception(wanted, labels)
         features = self._perception(drawn, labels)
-        relative = 2 * feature_error(features, reference) / reference[0].numel()
+        relative: Tensor = 2 * feature_error(features, reference) / reference[0].numel()
         return loss + self._config.features * relative
 
 

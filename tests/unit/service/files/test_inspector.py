@@ -9,11 +9,13 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from service.files.archives import Refused
 from service.files.findings import Findings
@@ -29,13 +31,13 @@ def found(folder: Path, name: str, content: bytes, limits: FileLimits = LIMITS) 
     return inspect(write(folder, "content", content), name, limits)
 
 
-def npz(**arrays: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
-def idx(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def idx(array: NDArray[np.generic]) -> bytes:
     return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.jobs.states import FINAL, HELD, NEXT, ON_WIRE, STATES, check_step
+from service.jobs.states import FINAL, HELD, NEXT, ON_WIRE, STATES, State, check_step
 
 WIRE_WORDS = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}
 
@@ -15,7 +15,7 @@ def test_every_state_has_its_followers_and_its_word() -> None:
 def test_nothing_follows_the_end_and_everything_comes_to_it() -> None:
     assert {state for state in STATES if not NEXT[state]} == set(FINAL)
     for state in STATES:
-        seen, pending = set(), [state]
+        seen, pending = set[State](), [state]
         while pending:
             for after in NEXT[pending.pop()] - seen:
                 seen.add(after)

@@ -99,7 +99,12 @@ def test_events_are_numbered_without_a_gap_whoever_writes_them(jobs: JobStore, c
     taken = claims.take(["dataset"])
     assert taken is not None
     claim = taken[0]
-    in_threads(6, lambda n: [claims.append(claim, [NewEvent(f"{n}.{i}"), NewEvent("and")]) for i in range(5)])
+
+    def write(n: int) -> None:
+        for i in range(5):
+            claims.append(claim, [NewEvent(f"{n}.{i}"), NewEvent("and")])
+
+    in_threads(6, write)
     _, events = jobs.events_after(job.id, 0)
     assert [event.sequence for event in events] == list(range(1, 63))
     assert jobs.get(job.id).last_event == 62

@@ -1,5 +1,7 @@
 """Weights in fewer bits: how far they are from what they were, how large the file is, and that it runs anywhere."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -69,7 +71,7 @@ def test_zeros_and_what_does_not_fit_survive(method: QuantizationMethod) -> None
     ],
 )
 def test_every_output_of_a_layer_has_a_scale_of_its_own(
-    kind: str, shape: tuple[int, ...], axis: int, settings: dict[str, int]
+    kind: str, shape: tuple[int, ...], axis: int, settings: dict[str, Any]
 ) -> None:
     node = helper.make_node(kind, ["x", "w"], ["y"], **settings)
     sides: list[int | str] = ["n", 8, 5, 5] if "Conv" in kind else ["n", 16]

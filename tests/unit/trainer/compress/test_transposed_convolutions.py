@@ -107,7 +107,7 @@ def test_other_numbers_of_axes_and_computed_weights_are_left_alone() -> None:
 
 
 def test_the_activation_and_the_classes_norm_come_before_the_pixels_are_interleaved() -> None:
-    layer = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    layer: dict[str, Any] = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Gather", ["table", "label"], ["row"]),
         helper.make_node("Unsqueeze", ["row", "axes"], ["factor"]),

@@ -21,6 +21,7 @@ from runtime.store import DirectoryStore
 from tests.kit.image_sets import digits, write_folder, write_npz
 from trainer.checkpoints import read_checkpoint
 from trainer.finetune.run import run_job
+from trainer.packaging import publish
 
 QUICK: dict[str, Any] = {
     "epochs": 12,
@@ -252,7 +253,7 @@ def test_a_later_attempt_elsewhere_leaves_nothing_to_publish(
     base: Package, inverted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = order(tmp_path / "job", base, inverted)
-    real = run_module.publish
+    real = publish
 
     def meanwhile(*arguments: Any, **options: Any) -> Package:
         write_order(folder, read_order(folder).model_copy(update={"attempt": 2}))

@@ -24,6 +24,7 @@ class Album(Generator):
     """Draws nothing, but shows given images, each at some seeds."""
 
     latent_dim = 4
+    images: Tensor
 
     def __init__(self, images: np.ndarray, noise: float) -> None:
         super().__init__()
