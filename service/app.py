@@ -96,7 +96,13 @@ def _build(settings: Settings) -> _Server:
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
     )
-    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
+    registry = Registry(
+        DirectoryStore(settings.store),
+        batcher,
+        metrics,
+        settings.default_model,
+        wide_threads=settings.inference_threads,
+    )
     lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,

@@ -35,7 +35,10 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back."""
+    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back.
+
+    `failed` is set by the worker whose batch failed, which `future` learns of a moment later.
+    """
 
     rows: Rows
     priority: Priority
@@ -43,6 +46,7 @@ class Ticket:
     enqueued: float
     taken: int = 0
     done: int = 0
+    failed: bool = False
     images: NDArray[np.uint8] | None = None
 
     @property
@@ -85,11 +89,13 @@ class Lane:
     Attributes:
         max_rows: most rows of a batch, from the measured compute time.
         seconds_per_row: running estimate of one worker's time per row.
+        wide: the same generator on several cores, for a request that comes alone; None: it gains nothing.
     """
 
     generator: Generator
     max_rows: int
     seconds_per_row: float
+    wide: Generator | None = None
     used: float = 0.0
     batches: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
@@ -105,7 +111,7 @@ class Lane:
             queue = self.queues[priority]
             while queue and most:
                 ticket = queue[0]
-                if ticket.future.done():  # failed, expired or cancelled; its task has not run yet to withdraw it
+                if ticket.failed or ticket.future.done():  # or expired, or cancelled: its task has yet to withdraw it
                     self.queued_rows -= ticket.waiting
                     ticket.taken = ticket.rows.n
                     queue.popleft()

@@ -82,9 +82,7 @@ class Metrics:
             registry=registry,
         )
         self.inflight_batches = Gauge("latentd_inflight_batches", "Batches being computed.", registry=registry)
-        for reason in DISPATCH_REASONS:
-            self.dispatch.labels(reason)
+        self.dispatched = {reason: self.dispatch.labels(reason) for reason in DISPATCH_REASONS}
         for reason in REJECT_REASONS:
             self.rejected.labels(reason)
-        for stage in STAGES:
-            self.compute_seconds.labels(stage)
+        self.stage_seconds = {stage: self.compute_seconds.labels(stage) for stage in STAGES}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from runtime.errors import PackageError
 from runtime.generator import Generator
 from runtime.manifest import Manifest, Precision
+from runtime.package import Package
 from runtime.providers import CPU
 from runtime.store import ModelStore
 from service.batcher import Batcher
@@ -68,7 +69,17 @@ class ServedModel:
 class Registry:
     """Models of one store, by name and version."""
 
-    def __init__(self, store: ModelStore, batcher: Batcher, metrics: Metrics, default_model: str | None) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        batcher: Batcher,
+        metrics: Metrics,
+        default_model: str | None,
+        *,
+        wide_threads: int = 1,
+    ) -> None:
+        """`wide_threads`: cores of a call that has the device to itself; 1: such a call is like any other."""
+        self._wide_threads = wide_threads
         self._store = store
         self._batcher = batcher
         self._metrics = metrics
@@ -256,11 +267,15 @@ class Registry:
 
     def _open(self, name: str, version: int) -> ServedModel:
         package = self._store.open(name, version)
-        lanes = {
-            precision: self._batcher.open_lane(Generator(package, precision))
-            for precision in package.manifest.precisions
-        }
+        lanes = {precision: self._open_lane(package, precision) for precision in package.manifest.precisions}
         return ServedModel(package.manifest, lanes)
+
+    def _open_lane(self, package: Package, precision: Precision) -> Lane:
+        generator, wide = Generator(package, precision), None
+        reproducible = package.manifest.precisions[precision].reproducible
+        if self._wide_threads > 1 and generator.provider == CPU and reproducible:
+            wide = Generator(package, precision, threads=self._wide_threads)
+        return self._batcher.open_lane(generator, wide)
 
 
 def _info_labels(model: ServedModel) -> tuple[str, str, str, str]:

@@ -10,6 +10,7 @@ from service.errors import Internal, MethodNotAllowed, NotFound, ServiceError
 from service.http_api import inference, native, openai, operations
 from service.http_api.errors import error_response
 from service.http_api.middleware import Authenticate, LimitBody, Observe
+from service.http_api.shortcut import Shortcut
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -35,7 +36,8 @@ def create_application(
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
+    quick = Shortcut(app, {("POST", "/v1/samples"): native.sample})
+    return Observe(Authenticate(LimitBody(quick, max_body_bytes, metrics), keys), metrics)
 
 
 def _foreseen(request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from service.engine import Engine
 from service.errors import InvalidRequest
 from service.http_api.negotiation import OFFERED, Format, Layout, choose
-from service.http_api.rendering import check_layout, render
+from service.http_api.rendering import check_layout, is_quick, render
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.registry import ServedModel
 from service.sample_files import file_format
@@ -97,7 +97,7 @@ async def sample(request: Request) -> Response:
     result = await while_connected(request, engine.sample(asked))
     note_model(request, result)
     layout = check_layout(body.layout, len(result.images), answer)
-    return await engine.encode(lambda: render(result, answer, layout))
+    return await engine.encode(lambda: render(result, answer, layout), quick=is_quick(answer, result.images.nbytes))
 
 
 @router.get("/v1/models", summary="List models")
