@@ -47,7 +47,6 @@ class Batcher:
         self._max_batch = max_batch
         self._delay_s = delay_s
         self._delay: asyncio.TimerHandle | None = None
-        self._reason = "idle"
         self._unfinished = 0  # requests
         self._draining = False
         self._emptied = asyncio.Event()
@@ -164,7 +163,7 @@ class Batcher:
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
-        self._reason = reason
+        self._schedule.reason = reason
         self._workers.call()
 
     def _finish(self, batch: Batch, outcome: Outcome) -> None:
@@ -191,7 +190,7 @@ class Batcher:
             if segment.start == 0:
                 metrics.queue_seconds.observe(batch.cut - segment.ticket.enqueued)
         metrics.batch_rows.observe(batch.rows)
-        metrics.dispatched["full" if batch.rows == lane.max_rows else self._reason].inc()
+        metrics.dispatched[batch.reason].inc()
         for stage, seconds in (("input", computed.input_s), ("run", computed.run_s), ("output", output_s)):
             metrics.stage_seconds[stage].observe(seconds)
         per_row = (computed.input_s + computed.run_s) / batch.rows

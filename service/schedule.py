@@ -22,6 +22,7 @@ class Batch:
         generator: the lane's own, or its wide one.
         cut: `time.perf_counter` when it was cut.
         rows: number of rows.
+        reason: why it was cut when it was, of `service.metrics.DISPATCH_REASONS`.
     """
 
     lane: Lane
@@ -29,12 +30,18 @@ class Batch:
     generator: Generator
     cut: float
     rows: int
+    reason: str
 
 
 class Schedule:
-    """Rows of all lanes that wait, shared by `workers` workers."""
+    """Rows of all lanes that wait, shared by `workers` workers.
+
+    Attributes:
+        reason: of batches that are not full, from now on.
+    """
 
     def __init__(self, workers: int) -> None:
+        self.reason = "idle"
         self._lock = threading.Lock()
         self._workers = workers
         self._free = workers  # that compute nothing
@@ -120,7 +127,8 @@ class Schedule:
         self._alone = self._alone + 1 if alone else 0
         self._free -= 1
         wide = lane.wide if self._alone > _ALONE else None
-        return Batch(lane, segments, wide or lane.generator, time.perf_counter(), rows)
+        reason = "full" if rows == lane.max_rows else self.reason
+        return Batch(lane, segments, wide or lane.generator, time.perf_counter(), rows, reason)
 
     def _left(self, lane: Lane, rows: int) -> None:
         lane.queued_rows -= rows

@@ -49,6 +49,7 @@ async def hold(batcher: Batcher, lane: Lane) -> "asyncio.Task[Images]":
     generator = lane.generator
     assert isinstance(generator, HeldGenerator)
     generator.gate.clear()
+    generator.started.clear()
     task = start(batcher.run(lane, marked(-1), timeout_s=20))
     await until(generator.started.is_set)
     return task
@@ -99,8 +100,12 @@ async def test_waiting_requests_share_a_batch(generator: HeldGenerator, lane: La
 
 async def test_a_queue_is_spread_over_idle_workers(generator: HeldGenerator, lane: Lane) -> None:
     async with running_batcher(threads=2) as batcher:
-        await batcher.run(lane, marked(1, 4), timeout_s=20)
-    assert sorted(generator.sizes) == [2, 2]
+        generator.gate.clear()
+        work = start(batcher.run(lane, marked(1, 4), timeout_s=20))
+        await until(lambda: len(generator.batches) == 2)
+        generator.gate.set()
+        await work
+    assert generator.sizes == [2, 2]
 
 
 _requests = st.lists(
