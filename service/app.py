@@ -121,7 +121,9 @@ def _build(settings: Settings) -> _Server:
     )
     aliases = AliasTable(settings.state / "aliases.json")
     store = DirectoryStore(settings.store)
-    registry = Registry(store, batcher, metrics, settings.default_model, aliases)
+    registry = Registry(
+        store, batcher, metrics, settings.default_model, aliases, wide_threads=settings.inference_threads
+    )
     lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,

@@ -144,13 +144,13 @@ class Engine:
             await asyncio.gather(*pending, return_exceptions=True)
             model.statistics.record(time.perf_counter() - start, ok=ok)
 
-    async def encode(self, work: Callable[[], _Result]) -> _Result:
-        """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop."""
+    async def encode(self, work: Callable[[], _Result], *, quick: bool = False) -> _Result:
+        """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop; `quick` work on it."""
         start = time.perf_counter()
         try:
-            return await self.off_loop(work)
+            return work() if quick else await self.off_loop(work)
         finally:
-            self._metrics.compute_seconds.labels("encode").observe(time.perf_counter() - start)
+            self._metrics.stage_seconds["encode"].observe(time.perf_counter() - start)
 
     async def off_loop(self, work: Callable[[], _Result]) -> _Result:
         """Run `work` in the encoder pool; for whatever else takes milliseconds."""

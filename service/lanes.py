@@ -53,7 +53,8 @@ class Ticket:
     Attributes:
         enqueued: when it joined, on the clock of `time.perf_counter`.
         span: the request's, where it is traced.
-        started: when its first batch was sent; None while it waits.
+        started: when its first batch was cut; None while it waits.
+        failed: set by the worker whose batch failed, which `future` learns of a moment later.
     """
 
     rows: Rows
@@ -64,6 +65,7 @@ class Ticket:
     started: float | None = None
     taken: int = 0
     done: int = 0
+    failed: bool = False
     images: NDArray[np.uint8] | None = None
 
     @property
@@ -106,11 +108,13 @@ class Lane:
     Attributes:
         max_rows: most rows of a batch, from the measured compute time.
         seconds_per_row: running estimate of one worker's time per row.
+        wide: the same generator on several cores, for a request that comes alone; None: it gains nothing.
     """
 
     generator: Generator
     max_rows: int
     seconds_per_row: float
+    wide: Generator | None = None
     used: float = 0.0
     batches: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
@@ -127,7 +131,7 @@ class Lane:
             queue = self.queues[priority]
             while queue and most:
                 ticket = queue[0]
-                if ticket.future.done():  # failed, expired or cancelled; its task has not run yet to withdraw it
+                if ticket.failed or ticket.future.done():  # or expired, or cancelled: its task has yet to withdraw it
                     self.queued_rows -= ticket.waiting
                     ticket.taken = ticket.rows.n
                     queue.popleft()

@@ -100,9 +100,7 @@ class Metrics:
         self.job_step = Gauge("latentd_job_step", "Images seen by the job that reported last.", registry=registry)
         self.job_loss = Gauge("latentd_job_loss", "Its generator's loss.", registry=registry)
         self.job_images_per_second = Gauge("latentd_job_images_per_second", "Its speed.", registry=registry)
-        for reason in DISPATCH_REASONS:
-            self.dispatch.labels(reason)
+        self.dispatched = {reason: self.dispatch.labels(reason) for reason in DISPATCH_REASONS}
         for reason in REJECT_REASONS:
             self.rejected.labels(reason)
-        for stage in STAGES:
-            self.compute_seconds.labels(stage)
+        self.stage_seconds = {stage: self.compute_seconds.labels(stage) for stage in STAGES}

@@ -17,6 +17,7 @@ from runtime.encoder import Encoder
 from runtime.errors import PackageError
 from runtime.generator import Generator
 from runtime.manifest import Manifest, Precision
+from runtime.package import Package
 from runtime.providers import CPU
 from runtime.store import ModelStore
 from service.aliases import ALIAS_NAME, Alias, AliasTable
@@ -94,7 +95,11 @@ class Registry:
         metrics: Metrics,
         default_model: str | None,
         aliases: AliasTable | None = None,
+        *,
+        wide_threads: int = 1,
     ) -> None:
+        """`wide_threads`: cores of a call that has the device to itself; 1: such a call is like any other."""
+        self._wide_threads = wide_threads
         self._store = store
         self._batcher = batcher
         self._metrics = metrics
@@ -401,11 +406,15 @@ class Registry:
 
     def _open(self, name: str, version: int) -> ServedModel:
         package = self._store.open(name, version)
-        lanes = {
-            precision: self._batcher.open_lane(Generator(package, precision))
-            for precision in package.manifest.precisions
-        }
+        lanes = {precision: self._open_lane(package, precision) for precision in package.manifest.precisions}
         return ServedModel(package.manifest, lanes, Encoder(package) if package.manifest.encoder else None)
+
+    def _open_lane(self, package: Package, precision: Precision) -> Lane:
+        generator, wide = Generator(package, precision), None
+        reproducible = package.manifest.precisions[precision].reproducible
+        if self._wide_threads > 1 and generator.provider == CPU and reproducible:
+            wide = Generator(package, precision, threads=self._wide_threads)
+        return self._batcher.open_lane(generator, wide)
 
     def _describe(self, name: str, version: int) -> StoredVersion:
         if (name, version) in self._loaded:

@@ -27,6 +27,13 @@ class LaneStatistics:
     run: Tally = field(default_factory=Tally)
     output: Tally = field(default_factory=Tally)
 
+    def record(self, rows: int, input_s: float, run_s: float, output_s: float) -> None:
+        """One batch has been computed and handed out."""
+        self.rows += rows
+        self.input.add(input_s)
+        self.run.add(run_s)
+        self.output.add(output_s)
+
 
 @dataclass(slots=True)
 class RequestStatistics:

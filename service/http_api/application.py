@@ -28,6 +28,7 @@ from service.http_api.errors import STATUS, error_response
 from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
 from service.http_api.openapi_document import complete
 from service.http_api.patience import Patience
+from service.http_api.shortcut import Shortcut
 from service.jobs.desk import JobDesk
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
@@ -84,7 +85,8 @@ def create_application(
         return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
 
     policy = browsers or BrowserPolicy()
-    limited: ASGIApp = LimitBody(app, max_body_bytes, metrics)
+    routes = Shortcut(app, {("POST", "/v1/samples"): native.sample})
+    limited: ASGIApp = LimitBody(routes, max_body_bytes, metrics)
     if file_store is not None:
         uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
         limited = ByPath({"/v1/files": uploads}, limited)

@@ -11,7 +11,7 @@ from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
 from service.http_api import answer_schemas
 from service.http_api.negotiation import OFFERED, STREAMED, Format, Layout, choose, choose_stream
-from service.http_api.rendering import check_layout, image_item, render
+from service.http_api.rendering import check_layout, image_item, is_quick, render
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.http_api.streaming import Event, stream_answer
 from service.inference_tensors import input_specs
@@ -107,7 +107,7 @@ async def sample(request: Request) -> Response:
     result = await while_connected(request, engine.sample(asked, model))
     note_model(request, result)
     layout = check_layout(body.layout, len(result.images), answer)
-    return await engine.encode(lambda: render(result, answer, layout))
+    return await engine.encode(lambda: render(result, answer, layout), quick=is_quick(answer, result.images.nbytes))
 
 
 async def to_request(engine: Engine, body: SampleFields) -> SampleRequest:

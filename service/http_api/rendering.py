@@ -15,6 +15,8 @@ from service.errors import InvalidRequest
 from service.http_api.negotiation import Answer, Layout
 from service.sample_files import all_in_one, encoded_row, file_format
 
+_QUICK_ARRAY, _QUICK_IMAGE = 64 << 10, 1 << 10
+
 
 def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
     """The layout that fits the answer: several images in one image file make a grid.
@@ -30,6 +32,12 @@ def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
             "layout", layout, f"grid for {n} images in one {answer.media_type}, or Accept: application/zip"
         )
     return layout
+
+
+def is_quick(answer: Answer, size: int) -> bool:
+    """Whether `size` bytes of pixels are encoded sooner than another thread would begin with it."""
+    arrays = answer.media_type in ("application/octet-stream", "application/x-npy")
+    return size <= (_QUICK_ARRAY if arrays else _QUICK_IMAGE)
 
 
 def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:

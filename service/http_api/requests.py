@@ -18,6 +18,8 @@ ON_LOOP_BYTES = 64 << 10
 _Body = TypeVar("_Body", bound=BaseModel)
 _Result = TypeVar("_Result")
 
+_UNWATCHED_S = 0.02
+
 
 def engine_of(request: Request) -> Engine:
     """The engine of the application that `request` came to."""
@@ -117,25 +119,34 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
 async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
     """Await `work`, but cancel it when the client disconnects.
 
+    Work that is done in a moment is not watched: watching costs as much as the rest of a small request.
+
     Raises:
         Cancelled: the client went away.
     """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        request.state.status = 499
-        raise Cancelled("the client went away")
-    finally:
-        gone.cancel()
+    task, gone = asyncio.current_task(), asyncio.Event()
+    assert task is not None
+    watchers: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
         task.cancel()
 
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, lambda: watchers.append(asyncio.create_task(watch())))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone.is_set():
+            raise
+        task.uncancel()
+        request.state.status = 499
+        raise Cancelled("the client went away") from None
+    finally:
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:

@@ -1,6 +1,5 @@
 """What a job that takes every core does to those who sample meanwhile: no errors, at most twice the latency."""
 
-import asyncio
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ BODY: dict[str, object] = {"n": 1, "seed": 0, "format": "raw"}
 
 def percentile_99(server: ServerProcess) -> float:
     """Seconds; the load itself asserts that every answer is 200."""
-    load = asyncio.run(closed_loop(f"{server.http}/v1/samples", BODY, concurrency=CLIENTS, seconds=SECONDS))
+    load = closed_loop(f"{server.http}/v1/samples", BODY, concurrency=CLIENTS, seconds=SECONDS)
     return sorted(load.latencies)[int(0.99 * len(load.latencies))]
 
 

@@ -4,7 +4,6 @@ CPU time rather than wall time, so that whatever else the machine does is left o
 it. One image per request: nothing to share the cost with.
 """
 
-import asyncio
 import os
 import statistics
 import sys
@@ -31,7 +30,7 @@ def per_request(server: ServerProcess) -> float:
     """CPU seconds per request of a closed loop."""
     before = cpu_seconds(server.pid)
     body: dict[str, object] = {"n": 1, "seed": 0, "format": "raw", "precision": "fp32"}
-    load = asyncio.run(closed_loop(f"{server.http}/v1/samples", body, concurrency=16, seconds=SECONDS))
+    load = closed_loop(f"{server.http}/v1/samples", body, concurrency=16, seconds=SECONDS)
     return (cpu_seconds(server.pid) - before) / len(load.latencies)
 
 

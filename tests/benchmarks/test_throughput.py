@@ -4,7 +4,6 @@ The limit: one caller per core on one single-threaded session, batches of 4, lat
 runs on the same cores as the server, so its own cost is part of what is lost.
 """
 
-import asyncio
 import os
 import statistics
 import time
@@ -45,7 +44,7 @@ def raw_limit(package: Package) -> float:
 def served(url: str, *, n: int, concurrency: int) -> float:
     """Images per second over HTTP, raw bytes, `n` per request."""
     body: dict[str, object] = {"n": n, "seed": 0, "format": "raw", "precision": "fp32"}
-    load = asyncio.run(closed_loop(f"{url}/v1/samples", body, concurrency=concurrency, seconds=SECONDS))
+    load = closed_loop(f"{url}/v1/samples", body, concurrency=concurrency, seconds=SECONDS)
     return load.rate * n
 
 

@@ -1,7 +1,7 @@
-"""A load generator that costs little: HTTP/1.1 with keep-alive over plain asyncio streams.
+"""A load generator that costs little: HTTP/1.1 with keep-alive, one protocol object per connection.
 
-A full client library takes about a millisecond of a core per request, which on the machine of the server would
-measure the client.
+A client library takes up to a millisecond of a core per request, which on the machine of the server would measure the
+client; this takes about ten microseconds.
 """
 
 import asyncio
@@ -9,7 +9,10 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
+
+import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
@@ -31,33 +34,84 @@ class Load:
         """Answers per second."""
         return len(self.latencies) / self.seconds
 
+    def percentile(self, share: float) -> float:
+        """Seconds within which `share` (0 … 1) of the answers came."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
-async def closed_loop(url: str, body: dict[str, object], *, concurrency: int, seconds: float) -> Load:
+
+class _Client(asyncio.Protocol):
+    """Sends `request`, waits for the whole answer, and sends it again until `end`."""
+
+    def __init__(self, request: bytes, load: Load, end: float) -> None:
+        self._request, self._load, self._end = request, load, end
+        self._answer = bytearray()
+        self._size = 0  # of the whole answer, once its head has come
+        self._sent = 0.0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if not self._size:
+            head = self._answer.find(b"\r\n\r\n")
+            if head < 0:
+                return
+            length = _LENGTH.search(self._answer, 0, head + 2)
+            if not self._answer.startswith(b"HTTP/1.1 200") or length is None:
+                self._fail(AssertionError(bytes(self._answer[:500])))
+                return
+            self._size = head + 4 + int(length[1])
+        if len(self._answer) < self._size:
+            return
+        self._load.latencies.append(time.perf_counter() - self._sent)
+        self._answer.clear()
+        self._size = 0
+        if time.perf_counter() < self._end:
+            self._send()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            if exc is None and self._size == 0 and not self._answer:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(exc or AssertionError("the connection ended within an answer"))
+
+    def _send(self) -> None:
+        self._sent = time.perf_counter()
+        self._transport.write(self._request)
+
+    def _fail(self, error: Exception) -> None:
+        self.done.set_exception(error)
+        self._transport.close()
+
+
+def closed_loop(url: str, body: dict[str, object], *, concurrency: int, seconds: float) -> Load:
     """POST `body` to `url` from `concurrency` connections, each with one request at a time.
 
     Raises:
         AssertionError: an answer was not 200.
     """
     address = urlsplit(url)
+    host, port = address.hostname or "", address.port or 80
     content = json.dumps(body).encode()
     head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
     request = head.encode() + content
     load = Load(seconds)
-    end = time.perf_counter() + seconds
 
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        try:
-            while (start := time.perf_counter()) < end:
-                writer.write(request)
-                header = await reader.readuntil(b"\r\n\r\n")
-                length = _LENGTH.search(header)
-                assert header.startswith(b"HTTP/1.1 200"), header
-                assert length is not None, header
-                await reader.readexactly(int(length[1]))
-                load.latencies.append(time.perf_counter() - start)
-        finally:
-            writer.close()
+    async def run() -> None:
+        loop, end = asyncio.get_running_loop(), time.perf_counter() + seconds
+        clients = [
+            (await loop.create_connection(lambda: _Client(request, load, end), host, port))[1]
+            for _ in range(concurrency)
+        ]
+        await asyncio.gather(*(client.done for client in clients))
 
-    await asyncio.gather(*(client() for _ in range(concurrency)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
     return load

@@ -167,10 +167,10 @@ async def test_whatever_goes_wrong_while_loading_refuses_that_version_only(
     publish(store, "tiny")
     real = Batcher.open_lane
 
-    def open_lane(self: Batcher, generator: object) -> object:
+    def open_lane(self: Batcher, generator: object, wide: object = None) -> object:
         if generator.manifest.name == "tiny":  # type: ignore[attr-defined]
             raise MemoryError("no room for a warm-up batch")
-        return real(self, generator)  # type: ignore[arg-type]
+        return real(self, generator, wide)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Batcher, "open_lane", open_lane)
     registry = Registry(store, batcher, metrics, None)
