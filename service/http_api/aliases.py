@@ -18,13 +18,13 @@ AliasPath = Annotated[str, Path(description="lower-case letters, digits, '.', '_
 async def list_aliases(request: Request) -> dict[str, Any]:
     """Every alias with what it stands for."""
     aliases = engine_of(request).registry.aliases()
-    return {"object": "list", "data": [_content(name, alias) for name, alias in aliases.items()]}
+    return {"object": "list", "data": [alias_body(name, alias) for name, alias in aliases.items()]}
 
 
 @router.get("/v1/aliases/{alias}", summary="One alias")
 async def get_alias(request: Request, alias: AliasPath) -> dict[str, Any]:
     """What an alias stands for."""
-    return _content(alias, engine_of(request).registry.alias(alias))
+    return alias_body(alias, engine_of(request).registry.alias(alias))
 
 
 @router.put("/v1/aliases/{alias}", summary="Set an alias", openapi_extra=body_schema(Alias, _EXAMPLE))
@@ -32,7 +32,7 @@ async def put_alias(request: Request, alias: AliasPath) -> dict[str, Any]:
     """Set or replace an alias, all at once; requests that have begun end on their version. Scope: admin."""
     body = await read_json(request, Alias)
     await engine_of(request).registry.set_alias(alias, body)
-    return _content(alias, body)
+    return alias_body(alias, body)
 
 
 @router.delete("/v1/aliases/{alias}", summary="Delete an alias", status_code=204, response_class=Response)
@@ -42,5 +42,6 @@ async def delete_alias(request: Request, alias: AliasPath) -> Response:
     return Response(status_code=204)
 
 
-def _content(name: str, alias: Alias) -> dict[str, Any]:
+def alias_body(name: str, alias: Alias) -> dict[str, Any]:
+    """The alias object."""
     return {"object": "alias", "alias": name, **alias.model_dump(mode="json")}

@@ -1,6 +1,6 @@
 """Fine-tuning jobs, in the shape of OpenAI's API: `client.fine_tuning` of the unmodified `openai` package works.
 
-Every route needs a key with the scope `train`.
+Every route needs a key with the scope `train`, promotion one with `admin`.
 """
 
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Stric
 from starlette.responses import JSONResponse
 
 from service.errors import InvalidRequest
+from service.http_api.aliases import alias_body
 from service.http_api.event_stream import event_stream, wants_stream
 from service.http_api.job_parts import desk_of
 from service.http_api.paging import page, page_schema, query_integer
@@ -95,6 +96,17 @@ class FineTuningBody(BaseModel):
         )
 
 
+class PromotionBody(BaseModel):
+    """Body of a promotion."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    alias: StrictStr = Field(description="set, or changed, to stand for the new model")
+    weight: float | None = Field(
+        None, gt=0, le=1, description="canary: share of the alias's requests; the others stay where they go now"
+    )
+
+
 _EXAMPLE = {"model": "digits-cgan", "training_file": "file-0123456789abcdef01234567", "suffix": "mine"}
 
 
@@ -148,6 +160,17 @@ async def pause(request: Request, job_id: str) -> dict[str, Any]:
 async def resume(request: Request, job_id: str) -> dict[str, Any]:
     """Let a paused job go on."""
     return job_body(await desk_of(request).resume(job_id, "fine_tuning"))
+
+
+@router.post(
+    "/{job_id}/promote",
+    summary="Serve a fine-tuned model under an alias",
+    openapi_extra=body_schema(PromotionBody, {"alias": "stable", "weight": 0.1}),
+)
+async def promote(request: Request, job_id: str) -> dict[str, Any]:
+    """Set an alias to the model that a job made, or let it have a share of the alias's requests. Scope: admin."""
+    body = await read_json(request, PromotionBody)
+    return alias_body(body.alias, await desk_of(request).promote(job_id, body.alias, body.weight))
 
 
 @router.get(

@@ -9,6 +9,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/read
 
 _READING = frozenset({"GET", "HEAD"})
 _JOBS = re.compile(r"/v1/(files|fine_tuning|datasets)(/.*)?")
+_PROMOTIONS = re.compile(r"/v1/fine_tuning/jobs/[^/]+/promote")  # changes what is served
 _POSTS: tuple[tuple[re.Pattern[str], Need], ...] = (
     (re.compile(r"/v1/(samples|interpolations|reconstructions)"), "sample"),
     (re.compile(r"/v1/images/(generations|variations)"), "sample"),
@@ -21,7 +22,7 @@ def needed(method: str, path: str) -> Need:
     """What `method path` needs."""
     if path in OPEN_PATHS:
         return "nothing"
-    if _JOBS.fullmatch(path):
+    if _JOBS.fullmatch(path) and not _PROMOTIONS.fullmatch(path):
         return "train"
     if method in _READING:
         return "key"

@@ -3,9 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from service.errors import Cancelled
+from service.http_api.errors import STATUS
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -27,5 +30,10 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         scope["app"] = self._app
-        response = await handler(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        try:
+            response = await handler(request)
+        except ClientDisconnect as error:  # within its body
+            request.state.status = STATUS["cancelled"]
+            raise Cancelled("the client went away") from error
         await response(scope, receive, send)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.errors import InvalidRequest
+from service.aliases import Alias, Canary
+from service.errors import Conflict, InvalidRequest
 from service.jobs.intake import Intake
 from service.jobs.records import Event, Job, Kind, Page
 from service.jobs.store import JobStore
@@ -68,6 +69,32 @@ class JobDesk:
     async def resume(self, job_id: str, kind: Kind) -> Job:
         """See `JobStore.resume`."""
         return await asyncio.to_thread(self.jobs.resume, job_id, kind)
+
+    async def promote(self, job_id: str, alias: str, weight: float | None = None) -> Alias:
+        """Let `alias` stand for the model that a job made.
+
+        Args:
+            weight: share of the requests to `alias` that go to the new model, 0 to 1, while the others go on to what it
+                stands for; None: all of them.
+
+        Returns:
+            What the alias stands for now.
+
+        Raises:
+            NotFound: no such job, or no such alias to share the requests of.
+            Conflict: the job has made no model, or the alias is the name of a model.
+            InvalidRequest: `alias` cannot be a name.
+        """
+        job = await self.get(job_id, "fine_tuning")
+        made = (job.result or {}).get("fine_tuned_model")
+        if made is None:
+            raise Conflict(f"{job_id} is {job.state} and has made no model; allowed: a job that succeeded")
+        if weight is None:
+            meaning = Alias(target=made)
+        else:
+            meaning = Alias(target=self._registry.alias(alias).target, canary=Canary(target=made, weight=weight))
+        await self._registry.set_alias(alias, meaning)
+        return meaning
 
     async def events(self, job_id: str, *, after: str | None, limit: int, types: tuple[str, ...] = ()) -> EventPage:
         """Events from the one behind `after`, the id of an event, on.

@@ -89,6 +89,9 @@ def test_from_upload_to_samples_within_three_minutes(
     assert measures["copying_signs"] == 0
     assert seconds < 180
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0
+    promoted = httpx.post(f"{server.http}/v1/fine_tuning/jobs/{job.id}/promote", json={"alias": "dark"}, timeout=60)
+    assert promoted.json() == {"object": "alias", "alias": "dark", "target": done.fine_tuned_model, "canary": None}
+    assert brightness(server.http, "dark", CLASSES[0]) == brightness(server.http, done.fine_tuned_model, CLASSES[0])
     manifest = DirectoryStore(digits.store).open("digits-cgan-inverted", 1).manifest
     assert manifest.provenance.parent == "digits-cgan@1"
 

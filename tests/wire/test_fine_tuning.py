@@ -200,6 +200,10 @@ def test_both_transports_follow_a_job_to_its_end(
     client.fine_tuning.jobs.resume(job.id)
     time.sleep(0.5)
     client.fine_tuning.jobs.cancel(job.id)
+    refused = httpx.post(f"{waiting.http}/v1/fine_tuning/jobs/{job.id}/promote", json={"alias": "stable", "weight": 2})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "weight")
+    refused = httpx.post(f"{waiting.http}/v1/fine_tuning/jobs/{job.id}/promote", json={"alias": "stable"})
+    assert (refused.status_code, "has made no model" in refused.text) == (409, True)
     for thread in threads:
         thread.join(10)
     assert [event.sequence for event in over_grpc] == [1, 2, 3, 4]
