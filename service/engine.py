@@ -21,8 +21,9 @@ from service.errors import DeadlineExceeded, Overloaded
 from service.lanes import Lane, Priority, Rows
 from service.metrics import Metrics
 from service.quotas import Quotas
-from service.registry import Registry, ServedModel
+from service.registry import Registry
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
+from service.served_models import ServedModel
 
 _Result = TypeVar("_Result")
 _ON_LOOP_ROWS = 64

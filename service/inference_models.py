@@ -9,7 +9,7 @@ from typing import Any
 
 from service.errors import InvalidRequest, Unimplemented
 from service.inference_tensors import PLATFORM, input_specs, output_specs
-from service.registry import ServedModel
+from service.served_models import ServedModel
 from service.statistics import Tally
 
 BACKEND = "onnxruntime"

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from runtime.latents import MAX_SEED, labels_from_seeds, latents_from_seeds
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
-from service.registry import ServedModel
 from service.sampling import Label, SampleRequest
+from service.served_models import ServedModel
 
 Mode = Literal["slerp", "lerp"]
 

@@ -14,8 +14,8 @@ from runtime.latents import latents_from_seeds
 from runtime.manifest import Manifest, Output
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest, UnsupportedMedia
-from service.registry import ServedModel
 from service.sampling import Label, SampleRequest, build_rows
+from service.served_models import ServedModel
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _MOST_PIXELS = 4096 * 4096  # of all frames; checked before anything is decoded

@@ -10,69 +10,20 @@ import asyncio
 import difflib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from runtime.encoder import Encoder
 from runtime.errors import PackageError
-from runtime.generator import Generator
-from runtime.manifest import Manifest, Precision
-from runtime.package import Package
-from runtime.providers import CPU
 from runtime.store import ModelStore
 from service.aliases import ALIAS_NAME, Alias, AliasTable
 from service.batcher import Batcher
 from service.errors import Conflict, InvalidRequest, NotFound, NotReady
-from service.lanes import Lane
 from service.metrics import Metrics
-from service.statistics import RequestStatistics
+from service.served_models import Opener, ServedModel
 
 _LOG = logging.getLogger(__name__)
 
 _OTHER_VERSIONS = 4  # loaded beside those that bare names mean
-
-_WORTH_IT = 1.1  # less is noise, and fp32 is what the others are copies of
-# Images per second over those of fp32 where a package does not say: as static int8 and fp16 storage measure.
-_PRESUMED: dict[bool, dict[Precision, float]] = {
-    True: {"int8": 2.5, "fp32": 1.0, "fp16": 1.0},
-    False: {"fp16": 1.0, "fp32": 1.0, "int8": 0.5},
-}
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A loaded version: one lane per precision, and the encoder of a package that has one."""
-
-    manifest: Manifest
-    lanes: dict[Precision, Lane]
-    encoder: Encoder | None = None
-    statistics: RequestStatistics = field(default_factory=RequestStatistics)
-
-    @property
-    def name(self) -> str:
-        """Model name."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> int:
-        """Version number."""
-        return self.manifest.version
-
-    def lane(self, precision: str) -> Lane:
-        """The lane of `precision`; ``auto`` is the fastest published one for this device.
-
-        Raises:
-            InvalidRequest: the package has no such precision.
-        """
-        if precision == "auto":
-            on_cpu = next(iter(self.lanes.values())).generator.provider == CPU
-            return self.lanes[fastest(self.manifest, on_cpu=on_cpu)]
-        for name, lane in self.lanes.items():
-            if name == precision:
-                return lane
-        raise InvalidRequest.field(
-            "precision", precision, f"auto, {', '.join(self.lanes)} for {self.manifest.reference}"
-        )
 
 
 @dataclass(frozen=True)
@@ -99,9 +50,8 @@ class Registry:
         wide_threads: int = 1,
     ) -> None:
         """`wide_threads`: cores of a call that has the device to itself; 1: such a call is like any other."""
-        self._wide_threads = wide_threads
         self._store = store
-        self._batcher = batcher
+        self._opener = Opener(store, batcher, wide_threads)
         self._metrics = metrics
         self._default = default_model
         self._aliases = aliases or AliasTable()
@@ -386,7 +336,7 @@ class Registry:
             if key in self._loaded or key in self._refused:
                 return self._loaded.get(key)
             try:
-                model = await asyncio.to_thread(self._open, name, version)
+                model = await asyncio.to_thread(self._opener.open, name, version)
             except PackageError as error:
                 self._refuse(name, version, error.reason)
                 return None
@@ -404,18 +354,6 @@ class Registry:
         self._metrics.model_state.labels(name, str(version), "refused").set(1)
         _LOG.error("refused %s@%d: %s", name, version, reason)
 
-    def _open(self, name: str, version: int) -> ServedModel:
-        package = self._store.open(name, version)
-        lanes = {precision: self._open_lane(package, precision) for precision in package.manifest.precisions}
-        return ServedModel(package.manifest, lanes, Encoder(package) if package.manifest.encoder else None)
-
-    def _open_lane(self, package: Package, precision: Precision) -> Lane:
-        generator, wide = Generator(package, precision), None
-        reproducible = package.manifest.precisions[precision].reproducible
-        if self._wide_threads > 1 and generator.provider == CPU and reproducible:
-            wide = Generator(package, precision, threads=self._wide_threads)
-        return self._batcher.open_lane(generator, wide)
-
     def _describe(self, name: str, version: int) -> StoredVersion:
         if (name, version) in self._loaded:
             return StoredVersion(name, version, "READY")
@@ -428,20 +366,6 @@ class Registry:
     def _tell_listeners(self) -> None:
         for listener in self._listeners:
             listener()
-
-
-def fastest(manifest: Manifest, *, on_cpu: bool) -> Precision:
-    """What ``auto`` means: fp32, unless another precision is worth it on this device.
-
-    One that is not reproducible or was published below its bar has to be asked for by name, unless there is no other.
-    Speeds are those that the package's maker measured on a processor; on a GPU they say nothing.
-    """
-    sound = [name for name, entry in manifest.precisions.items() if entry.reproducible and not entry.missed()]
-    speeds = {name: _PRESUMED[on_cpu][name] for name in sound or manifest.precisions}
-    if on_cpu:
-        speeds |= {name: manifest.precisions[name].speed or speeds[name] for name in speeds if name != "fp32"}
-    best = max(speeds, key=lambda name: speeds[name])
-    return "fp32" if "fp32" in speeds and speeds[best] < _WORTH_IT else best
 
 
 def _info_labels(model: ServedModel) -> tuple[str, str, str, str]:

@@ -26,10 +26,10 @@ from service.grpc_api._generated.latentd_v1_generation_pb2 import (
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationServicer
 from service.grpc_api.interceptor import note_model
 from service.interpolation import InterpolationRequest, run_interpolation
-from service.registry import ServedModel
 from service.sample_files import all_in_one, encoded_row, file_format
 from service.sampling import Label
 from service.sampling import SampleRequest as EngineRequest
+from service.served_models import ServedModel
 
 _PRECISIONS = {0: "auto", 1: "fp32", 2: "fp16", 3: "int8"}
 _PRECISION_NUMBERS = {name: number for number, name in _PRECISIONS.items()}

@@ -14,7 +14,8 @@ from service.grpc_api._generated.latentd_v1_models_pb2 import (
     Model,
 )
 from service.grpc_api._generated.latentd_v1_models_pb2_grpc import ModelsServicer
-from service.registry import Registry, ServedModel
+from service.registry import Registry
+from service.served_models import ServedModel
 
 
 class Models(ModelsServicer):

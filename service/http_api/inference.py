@@ -37,7 +37,7 @@ from service.inference_tensors import (
     tensor_names,
 )
 from service.lifecycle import Lifecycle
-from service.registry import ServedModel
+from service.served_models import ServedModel
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 

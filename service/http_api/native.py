@@ -15,9 +15,9 @@ from service.http_api.rendering import check_layout, image_item, is_quick, rende
 from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
 from service.http_api.streaming import Event, stream_answer
 from service.inference_tensors import input_specs
-from service.registry import ServedModel
 from service.sample_files import file_format
 from service.sampling import SampleRequest
+from service.served_models import ServedModel
 
 router = APIRouter(tags=["latentd"])
 

@@ -18,9 +18,9 @@ from service.http_api.requests import body_schema, engine_of, note_model, read_j
 from service.http_api.streaming import Event, stream_answer
 from service.http_api.uploads import ImageFields, read_upload, upload_schema
 from service.reconstruction import Reconstruction, find_encoder, reconstruct
-from service.registry import ServedModel
 from service.sample_files import file_format
 from service.sampling import SampleRequest
+from service.served_models import ServedModel
 
 router = APIRouter(tags=["OpenAI"])
 

@@ -17,7 +17,8 @@ from service.aliases import Alias, AliasTable, Canary
 from service.batcher import Batcher
 from service.errors import Conflict, InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
-from service.registry import Registry, fastest
+from service.registry import Registry
+from service.served_models import fastest
 from tests.kit.tiny_package import EXPECTED_FILE, edit_manifest, flip_byte, publish_tiny, reseal
 from tests.unit.service.parts import running_batcher, until
 
