@@ -30,7 +30,7 @@ from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.http_api.browsers import BrowserPolicy
 from service.http_api.connections import connections
-from service.jobs.assembly import assemble
+from service.jobs.assembly import JobParts, assemble
 from service.jobs.crew import JobCrew
 from service.jobs.desk import JobDesk
 from service.jobs.intake import Intake
@@ -56,15 +56,26 @@ class _HttpServer(uvicorn.Server):
 
 
 @dataclass(frozen=True)
+class _Core:
+    """What both transports stand on."""
+
+    tracing: Tracing
+    metrics: Metrics
+    quotas: Quotas
+    batcher: Batcher
+    registry: Registry
+    lifecycle: Lifecycle
+    engine: Engine
+    parts: JobParts
+    desk: JobDesk
+
+
+@dataclass(frozen=True)
 class _Server:
     """Every part, built and listening, not yet serving."""
 
     settings: Settings
-    tracing: Tracing
-    lifecycle: Lifecycle
-    registry: Registry
-    batcher: Batcher
-    engine: Engine
+    core: _Core
     http: _HttpServer
     http_socket: socket.socket
     grpc: GrpcServer
@@ -89,7 +100,7 @@ async def serve(settings: Settings) -> None:
     http.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
     await _load(server)
     server.jobs.start()
-    poll = asyncio.create_task(server.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
+    poll = asyncio.create_task(server.core.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
     await stop.wait()
     await _stop(server, http, poll)
 
@@ -103,6 +114,29 @@ def _build(settings: Settings) -> _Server:
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
     certificates = CertificateFiles.of(settings)
+    core = _build_core(settings)
+    http = _build_http(settings, core, keys, certificates)
+    http_socket = _listen(settings.host, settings.http_port)
+    grpc = GrpcServer(
+        core.engine,
+        core.lifecycle,
+        core.metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        quotas=core.quotas,
+        certificates=certificates,
+        tracing=core.tracing,
+        desk=core.desk,
+        files=core.parts.files,
+    )
+    try:
+        grpc_port = grpc.bind(settings.host, settings.grpc_port)
+    except OSError as error:
+        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
+    return _Server(settings, core, http, http_socket, grpc, grpc_port, JobCrew(settings, core.parts, core.metrics))
+
+
+def _build_core(settings: Settings) -> _Core:
     tracing = _open_tracing(settings)
     metrics = Metrics(CollectorRegistry())
     watch_disks(metrics, {"state": settings.state, "store": settings.store})
@@ -124,7 +158,6 @@ def _build(settings: Settings) -> _Server:
     registry = Registry(
         store, batcher, metrics, settings.default_model, aliases, wide_threads=settings.inference_threads
     )
-    lifecycle = Lifecycle(registry)
     engine = Engine(
         registry,
         batcher,
@@ -136,23 +169,27 @@ def _build(settings: Settings) -> _Server:
     )
     parts = assemble(settings)
     desk = JobDesk(Intake(registry, store, parts.files, parts.jobs), parts.jobs, registry)
+    return _Core(tracing, metrics, quotas, batcher, registry, Lifecycle(registry), engine, parts, desk)
+
+
+def _build_http(settings: Settings, core: _Core, keys: KeyFile, certificates: CertificateFiles | None) -> _HttpServer:
     application = create_application(
-        engine,
-        lifecycle,
-        metrics,
+        core.engine,
+        core.lifecycle,
+        core.metrics,
         keys,
         max_body_bytes=settings.max_body_bytes,
         patience_s=settings.patience_seconds,
-        quotas=quotas,
+        quotas=core.quotas,
         browsers=BrowserPolicy(
             frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
             frozenset(origin.lower() for origin in settings.cors_origins or ()),
         ),
-        tracing=tracing,
-        desk=desk,
-        file_store=parts.files,
+        tracing=core.tracing,
+        desk=core.desk,
+        file_store=core.parts.files,
     )
-    http = _HttpServer(
+    return _HttpServer(
         uvicorn.Config(
             application,
             http=connections(settings.patience_seconds),
@@ -164,25 +201,6 @@ def _build(settings: Settings) -> _Server:
             ssl_context_factory=None if certificates is None else lambda *_: ReloadingContext.over(certificates),
         )
     )
-    http_socket = _listen(settings.host, settings.http_port)
-    grpc = GrpcServer(
-        engine,
-        lifecycle,
-        metrics,
-        keys,
-        max_body_bytes=settings.max_body_bytes,
-        quotas=quotas,
-        certificates=certificates,
-        tracing=tracing,
-        desk=desk,
-        files=parts.files,
-    )
-    try:
-        grpc_port = grpc.bind(settings.host, settings.grpc_port)
-    except OSError as error:
-        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    jobs = JobCrew(settings, parts, metrics)
-    return _Server(settings, tracing, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port, jobs)
 
 
 def _open_tracing(settings: Settings) -> Tracing:
@@ -202,22 +220,22 @@ async def _load(server: _Server) -> None:
     """Load the store's models, then say where the server is and whether it is ready."""
     settings = server.settings
     try:
-        await server.registry.refresh()
+        await server.core.registry.refresh()
     except OSError as error:
         raise SettingsError(f"setting store: {settings.store} cannot be read: {error.strerror}") from error
-    server.registry.on_change(lambda: _keep(asyncio.ensure_future(server.grpc.publish_health())))
+    server.core.registry.on_change(lambda: _keep(asyncio.ensure_future(server.grpc.publish_health())))
     await server.grpc.publish_health()
     http_port = server.http_socket.getsockname()[1]
     _announce(settings, _address(settings.host, http_port), _address(settings.host, server.grpc_port))
-    if not server.lifecycle.ready:
-        _LOG.warning("not ready: %s", server.lifecycle.reason)
+    if not server.core.lifecycle.ready:
+        _LOG.warning("not ready: %s", server.core.lifecycle.reason)
 
 
 async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task[None] | None") -> None:
     """Stop in the order that the module's docstring gives."""
     settings = server.settings
     _LOG.info("stopping: finishing what is in flight")
-    server.lifecycle.draining = True
+    server.core.lifecycle.draining = True
     server.jobs.stop()  # processes begin to save
     await server.grpc.publish_health()
     await asyncio.sleep(settings.drain_notice_seconds)
@@ -225,10 +243,10 @@ async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task
         poll.cancel()
     server.http.should_exit = True
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
-    await server.batcher.close()
-    server.engine.close()
+    await server.core.batcher.close()
+    server.core.engine.close()
     await server.jobs.closed()
-    await asyncio.to_thread(server.tracing.close)
+    await asyncio.to_thread(server.core.tracing.close)
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 
