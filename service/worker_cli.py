@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ _OPTIONS = (
     "keep_versions",
     "reserve_bytes",
     "log_level",
+    "log_format",
 )
 
 
@@ -76,10 +76,9 @@ def _run(settings: Settings) -> None:
     from service.jobs.assembly import assemble
     from service.jobs.crew import JobCrew
     from service.jobs.work import kinds_here
+    from service.logs import configure_logs
 
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(settings.log_level, settings.log_format, access=False)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

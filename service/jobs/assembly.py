@@ -1,9 +1,7 @@
 """The parts of files and jobs, put together as the settings say: in a server, or in a worker."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runtime.providers import cuda_device_count
 from runtime.store import DirectoryStore
@@ -13,7 +11,7 @@ from service.files.file_store import FileRules, FileStore
 from service.files.limits import FileLimits
 from service.jobs.claims import Claims
 from service.jobs.local_runner import LocalLimits, LocalRunner
-from service.jobs.records import Job, Kind
+from service.jobs.records import Kind
 from service.jobs.retention import Retention, Rules
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
@@ -75,11 +73,7 @@ def assemble(settings: Settings) -> JobParts:
     return JobParts(database, files, JobStore(database), retention)
 
 
-def supervise(
-    settings: Settings,
-    parts: JobParts,
-    on_metrics: Callable[[Job, Mapping[str, Any]], object] = lambda _job, _data: None,
-) -> Supervisor:
+def supervise(settings: Settings, parts: JobParts) -> Supervisor:
     """A supervisor that runs what this installation can run, on this machine."""
     store = DirectoryStore(settings.store)
     every: dict[Kind, Work] = {
@@ -95,7 +89,6 @@ def supervise(
         {kind: every[kind] for kind in kinds_here()},
         folders_of(settings),
         slots=settings.job_slots,
-        on_metrics=on_metrics,
     )
 
 

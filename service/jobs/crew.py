@@ -4,12 +4,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from service.errors import StorageUnavailable
 from service.jobs.assembly import JobParts, supervise
-from service.jobs.records import Job
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -25,7 +22,7 @@ class JobCrew:
         self._parts = parts
         self._metrics = metrics
         self._stopped = threading.Event()
-        self._supervisor = supervise(settings, parts, self._note) if settings.job_slots else None
+        self._supervisor = supervise(settings, parts) if settings.job_slots else None
         self._threads = [threading.Thread(target=self._tidy, name="job-sweeper", daemon=True)]
         if self._supervisor is not None:
             # Processes of jobs end with this thread: it is never one of a pool.
@@ -61,18 +58,19 @@ class JobCrew:
                     swept = time.monotonic()
                     self._parts.retention.sweep()
                 if self._metrics is not None:
-                    for (kind, status), number in self._parts.jobs.counts().items():
-                        self._metrics.jobs.labels(kind, status).set(number)
+                    self._count(self._metrics)
             except StorageUnavailable as error:
                 _LOG.warning("tidying up waits: %s", error)
             except Exception:  # noqa: BLE001 - the loop outlives what it meets
                 _LOG.exception("tidying up failed")
             self._stopped.wait(_COUNT_EVERY_S)
 
-    def _note(self, _job: Job, data: Mapping[str, Any]) -> None:
-        if self._metrics is None:
-            return
+    def _count(self, metrics: Metrics) -> None:
+        """Jobs of every state and worker: from the database, whoever runs them."""
+        for (kind, status), number in self._parts.jobs.counts().items():
+            metrics.jobs.labels(kind, status).set(number)
+        numbers = self._parts.jobs.latest_numbers()
         for name, gauge in _GAUGES.items():
-            value = data.get(name)
+            value = numbers.get(name)
             if isinstance(value, int | float):
-                getattr(self._metrics, gauge).set(value)
+                getattr(metrics, gauge).set(value)

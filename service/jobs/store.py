@@ -12,7 +12,7 @@ from service.database.database import Database
 from service.database.tables import EVENTS, FILE_USES, FILES, IDEMPOTENCY, JOBS
 from service.errors import Conflict, InvalidRequest, NotFound
 from service.jobs.records import ID_PREFIXES, Event, Job, Kind, NewEvent, Page
-from service.jobs.states import ON_WIRE, State, check_step
+from service.jobs.states import HELD, ON_WIRE, State, check_step
 
 _COLUMNS = [
     JOBS.c[name]
@@ -188,6 +188,19 @@ class JobStore:
             for kind, state, number in connection.execute(query):
                 counts[kind, ON_WIRE[state]] += number
         return counts
+
+    def latest_numbers(self) -> Mapping[str, Any]:
+        """What the training that reported last, of those that run, has said of itself; empty where none has."""
+        running = select(JOBS.c.number).where(JOBS.c.state.in_(HELD))
+        newest: Mapping[str, Any] = {}
+        at = float("-inf")
+        with self.database.reading() as connection:
+            for number in connection.execute(running).scalars().all():
+                query = _events_of(number).where(EVENTS.c.type == "metrics").order_by(EVENTS.c.sequence.desc()).limit(1)
+                row = connection.execute(query).one_or_none()
+                if row is not None and row.created_at > at:
+                    newest, at = row.data or {}, row.created_at
+        return newest
 
     def _wish(
         self, job_id: str, kind: Kind, done: str, steps: Mapping[State, State], unchanged: Sequence[State]

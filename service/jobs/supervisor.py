@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from runtime.fine_tuning import ExitCode
 from service.errors import DiskFull, StorageUnavailable
@@ -90,14 +89,12 @@ class Supervisor:
         *,
         slots: int = 1,
         pace: Pace | None = None,
-        on_metrics: Callable[[Job, Mapping[str, Any]], object] = lambda _job, _data: None,
     ) -> None:
         """
         Args:
             work: the kinds of job that are run here.
             folders: where the folders of jobs are.
             slots: processes at once.
-            on_metrics: called with the numbers that a process reports.
         """
         self._claims = claims
         self._runner = runner
@@ -106,7 +103,6 @@ class Supervisor:
         self._folders = folders
         self._slots = slots
         self._pace = pace or Pace()
-        self._on_metrics = on_metrics
         self._running: list[_Running] = []
         self._stop = threading.Event()
         self._recovered = float("-inf")
@@ -221,8 +217,6 @@ class Supervisor:
             for event in found.events:
                 if event.level == "error":
                     running.last_error = event.message
-                if event.data is not None:
-                    self._on_metrics(running.job, event.data)
             if running.ended is None:
                 return  # the rest the next time; others wait, too
 

@@ -218,3 +218,19 @@ def test_a_job_reads_files_that_exist(jobs: JobStore, database: Database) -> Non
         values = {"id": "file-1", "filename": "a.zip", "purpose": "fine-tune", "size": 1, "sha256": "0" * 64}
         connection.execute(insert(FILES).values(**values, report={}, created_at=1.0))
     assert jobs.create("fine_tuning", {}, files=["file-1"]).state == "queued"
+
+
+def test_the_newest_numbers_of_a_training_that_runs(jobs: JobStore, claims: Claims) -> None:
+    assert jobs.latest_numbers() == {}
+    create(jobs)
+    taken = claims.take(["dataset"])
+    assert taken is not None
+    said = [
+        NewEvent("1", type="metrics", data={"images": 64}, created_at=1.0),
+        NewEvent("2", type="metrics", data={"images": 128, "loss_generator": 0.5}, created_at=2.0),
+        NewEvent("3", type="progress", data={"images": 256}, created_at=3.0),
+    ]
+    claims.append(taken[0], said)
+    assert jobs.latest_numbers() == {"images": 128, "loss_generator": 0.5}
+    claims.step(taken[0], "failed")
+    assert jobs.latest_numbers() == {}
