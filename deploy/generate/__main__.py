@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from deploy.generate.host_dashboard import host_dashboard
+from deploy.generate.jobs_dashboard import jobs_dashboard
 from deploy.generate.prometheus_rule import prometheus_rule
 from deploy.generate.service_dashboard import service_dashboard
 
@@ -14,7 +15,7 @@ def generated_files() -> dict[Path, str]:
     """The content of every generated file."""
     files = {
         _DEPLOY / "grafana" / "dashboards" / f"{board['uid']}.json": json.dumps(board, indent=2) + "\n"
-        for board in (service_dashboard(), host_dashboard())
+        for board in (service_dashboard(), jobs_dashboard(), host_dashboard())
     }
     rules = sorted((_DEPLOY / "prometheus" / "rules").glob("*.yml"))
     files[_DEPLOY / "kubernetes" / "monitoring" / "prometheusrule.yaml"] = prometheus_rule(rules)

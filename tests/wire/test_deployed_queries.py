@@ -8,13 +8,21 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.jobs.records import ID_PREFIXES
+from service.jobs.states import ON_WIRE
 from service.metrics import DISPATCH_REASONS, REJECT_REASONS, STAGES, Metrics
 from tests.kit.deployed_queries import DeployedQuery, dashboard_queries, rule_queries, rules
 from tests.kit.server import ServerProcess
 
 TARGET = {"job", "instance", "namespace"}  # Prometheus itself puts them on every series
 FROM_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate"}}
-CLOSED = {"stage": set(STAGES), "reason": {*DISPATCH_REASONS, *REJECT_REASONS}, "state": {"ready", "refused", "used"}}
+JOBS = {"kind": set(ID_PREFIXES), "status": set(ON_WIRE.values())}
+CLOSED = {
+    "stage": set(STAGES),
+    "reason": {*DISPATCH_REASONS, *REJECT_REASONS},
+    "state": {"ready", "refused", "used"},
+    **JOBS,
+}
 QUERIES = dashboard_queries() + rule_queries()
 
 
