@@ -16,12 +16,12 @@ from tests.kit.server import ServerProcess
 
 TARGET = {"job", "instance", "namespace"}  # Prometheus itself puts them on every series
 FROM_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate"}}
-JOBS = {"kind": set(ID_PREFIXES), "status": set(ON_WIRE.values())}
 CLOSED = {
     "stage": set(STAGES),
     "reason": {*DISPATCH_REASONS, *REJECT_REASONS},
     "state": {"ready", "refused", "used"},
-    **JOBS,
+    "kind": set(ID_PREFIXES),
+    "status": set(ON_WIRE.values()),
 }
 QUERIES = dashboard_queries() + rule_queries()
 

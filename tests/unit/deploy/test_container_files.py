@@ -63,6 +63,13 @@ def test_servers_start_with_settings_that_exist_and_have_time_to_drain(services:
         assert grace >= Settings().drain_notice_seconds + Settings().drain_seconds + 5
 
 
+def test_a_worker_runs_the_jobs_that_the_servers_leave(services: dict[str, Any]) -> None:
+    assert set(services["worker"]["volumes"]) == {"models:/data/models", "state:/data/state"}
+    for name in ("latentd", "latentd-gpu"):
+        assert load_settings({}, services[name]["environment"]).job_slots == 0
+        assert "state:/data/state" in services[name]["volumes"]
+
+
 def test_one_of_two_servers_is_started_by_default_under_one_name(services: dict[str, Any]) -> None:
     assert {name: service["profiles"] for name, service in services.items() if "profiles" in service} == {
         "latentd": ["cpu"],
