@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime.store import DirectoryStore
+from service.jobs.assembly import assemble
 from service.keys import KeyFile
+from service.settings import Settings
 from tests.kit.tiny_package import publish_tiny
 
 CHECKOUT = Path(__file__).parents[2]
@@ -21,6 +23,7 @@ SHELL = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 def test_shell(code: str, tmp_path: Path) -> None:
     publish_tiny(DirectoryStore(tmp_path / "models"), precisions=("fp32",))
     KeyFile(tmp_path / "state").create("client")
+    assemble(Settings(store=tmp_path / "models", state=tmp_path / "state")).close()
     (tmp_path / "scripts").symlink_to(CHECKOUT / "scripts")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", code.replace("scripts/sizing", "scripts/sizing --seconds 0.02")],
@@ -35,6 +38,7 @@ def test_shell(code: str, tmp_path: Path) -> None:
         assert re.search(r"^\| tiny@1 \| 8×8×1 \| fp32 \| \d+\.\d \| \d+ \|( [\d,]+ \|){4}$", done.stdout, re.MULTILINE)
     if "backup.tar" in code:
         assert (tmp_path / "restored" / "state" / "keys.json").is_file()
+        assemble(Settings(store=tmp_path / "models", state=tmp_path / "restored" / "state")).close()
         assert "tiny" in done.stdout
 
 
@@ -46,8 +50,6 @@ def test_every_file_that_it_names_exists() -> None:
 
 
 def test_every_setting_that_it_names_exists() -> None:
-    from service.settings import Settings
-
     flags = {flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)", README)}
     assert {"log_format", "trace_endpoint"} <= flags
     assert flags <= set(Settings.model_fields)
