@@ -101,6 +101,17 @@ class Settings(BaseModel):
     job_slots: int = Field(
         default=1, ge=0, le=64, description="jobs that run here at once; 0 leaves them to `latentd worker`"
     )
+    job_runner: Literal["local", "ray"] = Field(
+        default="local", description="where processes of jobs run: on this machine, or on a Ray cluster"
+    )
+    ray_address: str | None = Field(
+        default=None, pattern=r"^https?://[^/\s]+$", description="of the Ray cluster's dashboard, http://HOST:8265"
+    )
+    ray_token: str | None = Field(
+        default=None,
+        repr=False,
+        description="where the cluster asks for one; as a variable, which no process list shows",
+    )
     job_cores: int | None = Field(default=None, ge=1, description="cores that a job may use; by default all")
     job_memory_bytes: int | None = Field(
         default=None, ge=256 << 20, description="most private memory of a job's process, in bytes; by default unlimited"
@@ -142,6 +153,12 @@ class Settings(BaseModel):
     def _one_request_fits(self) -> "Settings":
         if self.max_images > self.queue_limit:
             raise ValueError(f"max_images ({self.max_images}) is above queue_limit ({self.queue_limit})")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_has_an_address(self) -> "Settings":
+        if self.job_runner == "ray" and self.ray_address is None:
+            raise ValueError("job_runner ray needs ray_address beside it")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,10 @@ class CannotStart(Exception):
     """A process could not be started; the text says why."""
 
 
+class RunnerUnavailable(Exception):
+    """Whoever runs the processes cannot be asked now; the text says why. It may be again later."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """What is to run.
@@ -40,7 +44,7 @@ class Ended:
 
 
 class Runner(Protocol):
-    """Runs processes that end with their runner. Calls come from one thread."""
+    """Runs processes. Calls come from one thread; all but `start` may raise `RunnerUnavailable`."""
 
     def start(self, launch: Launch) -> str:
         """Start a process; returns the handle that the other calls take.

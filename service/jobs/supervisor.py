@@ -19,7 +19,7 @@ from service.jobs.claims import Claim, Claims, LostClaim
 from service.jobs.folder import EventTail, JobFolder
 from service.jobs.heartbeat import Heartbeat, Pulse
 from service.jobs.records import Job, Kind, NewEvent
-from service.jobs.runner import CannotStart, Ended, Launch, Runner
+from service.jobs.runner import CannotStart, Ended, Launch, Runner, RunnerUnavailable
 from service.jobs.work import CannotWork, Work
 from service.jobs.worker_names import is_gone
 
@@ -135,7 +135,7 @@ class Supervisor:
         """`step`, whose failure ends nothing else; False where it failed."""
         try:
             return bool(step())
-        except StorageUnavailable as error:
+        except (StorageUnavailable, RunnerUnavailable) as error:
             _LOG.warning("jobs wait: %s", error)
         except Exception:  # noqa: BLE001 - the loop outlives what happens to one job
             _LOG.exception("a step of the job loop failed")
@@ -186,7 +186,7 @@ class Supervisor:
             running.handle = self._runner.start(launch)
         except CannotWork as error:
             self._fail(running, "cannot_start", str(error))
-        except (CannotStart, DiskFull, OSError) as error:
+        except (CannotStart, RunnerUnavailable, DiskFull, OSError) as error:
             self._claims.give_up(running.claim, f"it could not be started: {error}")
         else:
             return True
