@@ -110,9 +110,10 @@ class Settings(BaseModel):
     ray_token: str | None = Field(
         default=None,
         repr=False,
-        description="where the cluster asks for one; as a variable, which no process list shows",
+        description="where the cluster asks for one; better a variable than a flag",
     )
     job_cores: int | None = Field(default=None, ge=1, description="cores that a job may use; by default all")
+    job_gpus: int = Field(default=0, ge=0, description="GPUs that Ray gives to a job; here, jobs take turns")
     job_memory_bytes: int | None = Field(
         default=None, ge=256 << 20, description="most private memory of a job's process, in bytes; by default unlimited"
     )

@@ -16,6 +16,10 @@ _OPTIONS = (
     "database",
     "file_store",
     "job_slots",
+    "job_runner",
+    "ray_address",
+    "ray_token",
+    "job_gpus",
     "job_cores",
     "job_memory_bytes",
     "job_lease_seconds",
@@ -73,9 +77,8 @@ def worker(config: Path | None, **flags: str | None) -> None:
 def _run(settings: Settings) -> None:
     import logging
 
-    from service.jobs.assembly import assemble
+    from service.jobs.assembly import assemble, kinds_of
     from service.jobs.crew import JobCrew
-    from service.jobs.work import kinds_here
     from service.logs import configure_logs
 
     configure_logs(settings.log_level, settings.log_format, access=False)
@@ -87,7 +90,7 @@ def _run(settings: Settings) -> None:
     crew = JobCrew(settings, parts)
     crew.start()
     logging.getLogger("latentd").info(
-        "%d slots for %s, from %s", settings.job_slots, ", ".join(kinds_here()), parts.database.shown
+        "%d slots for %s, from %s", settings.job_slots, ", ".join(kinds_of(settings)), parts.database.shown
     )
     stop.wait()
     crew.stop()

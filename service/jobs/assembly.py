@@ -13,6 +13,7 @@ from service.jobs.claims import Claims
 from service.jobs.local_runner import LocalLimits, LocalRunner
 from service.jobs.records import Kind
 from service.jobs.retention import Retention, Rules
+from service.jobs.runner import Runner
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Supervisor
 from service.jobs.work import DataSets, FineTuning, Work, kinds_here
@@ -80,16 +81,32 @@ def supervise(settings: Settings, parts: JobParts) -> Supervisor:
         "dataset": DataSets(store, parts.files),
         "fine_tuning": FineTuning(store, parts.files),
     }
-    limits = LocalLimits(
-        memory_bytes=settings.job_memory_bytes, cores=settings.job_cores, nice=_NICE, gpus=cuda_device_count()
-    )
     return Supervisor(
         Claims(parts.database, worker_name(), lease_s=settings.job_lease_seconds),
-        LocalRunner(limits),
-        {kind: every[kind] for kind in kinds_here()},
+        runner_of(settings),
+        {kind: every[kind] for kind in kinds_of(settings)},
         folders_of(settings),
         slots=settings.job_slots,
     )
+
+
+def kinds_of(settings: Settings) -> tuple[Kind, ...]:
+    """The kinds of job that can be run: a Ray cluster has the trainer, whatever is installed here."""
+    return kinds_here() if settings.job_runner == "local" else ("dataset", "fine_tuning")
+
+
+def runner_of(settings: Settings) -> Runner:
+    """The runner that the settings ask for."""
+    if settings.job_runner == "local":
+        limits = LocalLimits(
+            memory_bytes=settings.job_memory_bytes, cores=settings.job_cores, nice=_NICE, gpus=cuda_device_count()
+        )
+        return LocalRunner(limits)
+    from service.jobs.ray_runner import RayRunner, RayShare
+
+    assert settings.ray_address is not None
+    share = RayShare(cores=settings.job_cores or 1, gpus=settings.job_gpus, memory_bytes=settings.job_memory_bytes)
+    return RayRunner(settings.ray_address, share, token=settings.ray_token)
 
 
 def folders_of(settings: Settings) -> Path:
