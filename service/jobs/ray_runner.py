@@ -1,8 +1,8 @@
 """Processes on a Ray cluster, through its Jobs API (docs.ray.io, "Ray Jobs REST API"); Ray itself is not needed here.
 
 Every node must see the state folder and the model store under the same paths, and have `latentd` with its trainer.
-Unlike a local process one of these outlives its runner: an attempt that follows ends it first, and where its node cannot
-be reached, whatever it still writes counts for nothing, since its attempt has passed.
+Unlike a local process one of these outlives its runner: an attempt that follows ends it first, and where its node
+cannot be reached, whatever it still writes counts for nothing, since its attempt has passed.
 
 Ray retries nothing by itself. A node that is lost shows after some 17 seconds, as a failure that leads to another
 attempt.
