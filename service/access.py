@@ -7,6 +7,7 @@ A transport authenticates a call, checks the scope that its own table asks for, 
 import ipaddress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from service.errors import PermissionDenied, Unauthenticated
@@ -63,6 +64,7 @@ def check_exposure(settings: Settings, keys: KeyFile) -> None:
         )
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     """Whether `host` is ``localhost`` or an address in 127.0.0.0/8 or ::1."""
     if host == "localhost":

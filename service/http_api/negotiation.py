@@ -1,6 +1,7 @@
 """Which form an answer takes: `format` in the body together with the Accept header (RFC 9110 §12.5.1)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from runtime.sequences import FileFormat
@@ -60,6 +61,7 @@ def choose_stream(accept: str | None, body_format: Format | None) -> Answer:
     raise InvalidRequest.field("Accept", accept, f"{' or '.join(STREAMED)} where stream is true")
 
 
+@lru_cache(256)
 def choose(accept: str | None, body_format: Format | None) -> Answer:
     """The form that both the header and the body's `format` allow.
 

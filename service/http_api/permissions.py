@@ -1,6 +1,7 @@
 """What each HTTP call needs. What no line names is for administrators: a new route cannot be left open."""
 
 import re
+from functools import lru_cache
 
 from service.access import Need
 
@@ -18,6 +19,7 @@ _POSTS: tuple[tuple[re.Pattern[str], Need], ...] = (
 )
 
 
+@lru_cache(1024)
 def needed(method: str, path: str) -> Need:
     """What `method path` needs."""
     if path in OPEN_PATHS:
