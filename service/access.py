@@ -64,7 +64,7 @@ def check_exposure(settings: Settings, keys: KeyFile) -> None:
         )
 
 
-@lru_cache(256)
+@lru_cache(64)
 def is_loopback(host: str) -> bool:
     """Whether `host` is ``localhost`` or an address in 127.0.0.0/8 or ::1."""
     if host == "localhost":

@@ -142,7 +142,7 @@ async def _allow_what_was_asked(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _host_name(host: str) -> str:
     """``[::1]:8000`` → ``::1``, ``localhost:8000`` → ``localhost``; what is none of these stays as it is."""
     found = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](:\d+)?|([^:\[\]]+)(:\d+)?", host)

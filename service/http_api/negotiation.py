@@ -61,7 +61,7 @@ def choose_stream(accept: str | None, body_format: Format | None) -> Answer:
     raise InvalidRequest.field("Accept", accept, f"{' or '.join(STREAMED)} where stream is true")
 
 
-@lru_cache(256)
+@lru_cache(64)
 def choose(accept: str | None, body_format: Format | None) -> Answer:
     """The form that both the header and the body's `format` allow.
 

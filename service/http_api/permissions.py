@@ -19,7 +19,7 @@ _POSTS: tuple[tuple[re.Pattern[str], Need], ...] = (
 )
 
 
-@lru_cache(1024)
+@lru_cache(64)
 def needed(method: str, path: str) -> Need:
     """What `method path` needs."""
     if path in OPEN_PATHS:
