@@ -32,7 +32,7 @@ RUN python3 -m venv /opt/latentd
 COPY pyproject.toml constraints.txt ./
 COPY scripts/requirements scripts/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python scripts/requirements cpu tracing >requirements.txt \
+    python scripts/requirements cpu tracing postgres >requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt setuptools
 
 FROM dependencies AS serve-cpu-build
@@ -85,7 +85,7 @@ RUN python3 -m venv /opt/latentd
 COPY pyproject.toml constraints.txt ./
 COPY scripts/requirements scripts/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python scripts/requirements gpu tracing >requirements.txt \
+    python scripts/requirements gpu tracing postgres >requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt setuptools
 COPY README.md LICENSE ./
 COPY runtime runtime

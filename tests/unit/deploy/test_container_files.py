@@ -74,6 +74,7 @@ def test_one_of_two_servers_is_started_by_default_under_one_name(services: dict[
     assert {name: service["profiles"] for name, service in services.items() if "profiles" in service} == {
         "latentd": ["cpu"],
         "latentd-gpu": ["gpu"],
+        "postgres": ["postgres"],
     }
     assert services["latentd-gpu"]["networks"]["default"]["aliases"] == ["latentd"]
     assert re.search(r"^COMPOSE_PROFILES=cpu\b", (CHECKOUT / ".env").read_text(), re.MULTILINE)
