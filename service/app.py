@@ -163,6 +163,7 @@ def _build_core(settings: Settings) -> _Core:
         batcher,
         metrics,
         max_images=settings.max_images,
+        max_stream_images=settings.max_stream_images,
         max_output_bytes=settings.max_output_bytes,
         timeout_s=settings.timeout_ms / 1000,
         quotas=quotas,

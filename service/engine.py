@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import TypeVar
 
 import numpy as np
@@ -59,7 +59,7 @@ class SampleResult:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A request that may be queued: `deadline` is on the clock of `time.perf_counter`."""
+    """A request that may be queued: `deadline` is on the clock of `time.perf_counter`, infinite without an end."""
 
     model: ServedModel
     lane: Lane
@@ -78,12 +78,14 @@ class Engine:
         metrics: Metrics,
         *,
         max_images: int,
+        max_stream_images: int = 100_000,
         max_output_bytes: int = 256 << 20,
         timeout_s: float,
         quotas: Quotas | None = None,
     ) -> None:
         self.registry = registry
         self.max_images = max_images
+        self._max_stream_images = max_stream_images
         self._max_output_bytes = max_output_bytes
         self._batcher = batcher
         self._metrics = metrics
@@ -104,7 +106,9 @@ class Engine:
         model = model or await self.registry.get(request.model)
         start, ok = time.perf_counter(), False
         try:
-            checked = await self._check(request, model)
+            most = min(self.max_images, max(1, self._max_output_bytes // prod(model.manifest.output.shape)))
+            end = time.perf_counter() + check_timeout(request.timeout_s, self._timeout_s)
+            checked = await self._check(request, model, most, end)
             with self._quotas.charged(current_caller(), checked.rows.n):
                 result = await self._run(checked, checked.rows)
             ok = True
@@ -116,8 +120,9 @@ class Engine:
         """The images of `request` in their order, some at a time, each as soon as it is ready.
 
         A few parts are computed ahead of what has been taken, so that a slow client holds little memory; where the
-        queue is full for a later part, it is tried again until the request's time is over. Close the iterator
-        (`contextlib.aclosing`) to withdraw what has not started.
+        queue is full for a later part, it is tried again until its time is over. Each part has the server's time of a
+        request; a time that the client gave is that of all of them. Close the iterator (`contextlib.aclosing`) to
+        withdraw what has not started.
 
         Raises:
             ServiceError: with the first item whatever `sample` raises; later the deadline, or a failed batch.
@@ -126,7 +131,9 @@ class Engine:
         start, ok = time.perf_counter(), False
         pending: deque[asyncio.Task[SampleResult]] = deque()
         try:
-            checked = await self._check(request, model)
+            given = request.timeout_s
+            end = inf if given is None else time.perf_counter() + check_timeout(given, given)
+            checked = await self._check(request, model, self._max_stream_images, end, labels_by_part=True)
             n, size = checked.rows.n, checked.lane.max_rows
             with self._quotas.charged(current_caller(), n):
                 first = await self._run(checked, checked.rows.part(0, min(size, n)))
@@ -161,22 +168,21 @@ class Engine:
         """Stop the encoder pool; the batcher is closed by its owner."""
         self._encoders.shutdown()
 
-    async def _check(self, request: SampleRequest, model: ServedModel) -> _Checked:
+    async def _check(
+        self, request: SampleRequest, model: ServedModel, most: int, end: float, *, labels_by_part: bool = False
+    ) -> _Checked:
         """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
         seen = observation.current()
         seen.model, seen.version = model.name, str(model.version)
         lane = model.lane(request.precision)
-        image_bytes = prod(model.manifest.output.shape)
-        most = min(self.max_images, max(1, self._max_output_bytes // image_bytes))
-        work = partial(build_rows, request, model.manifest, most)
+        work = partial(build_rows, request, model.manifest, most, labels_by_part=labels_by_part)
         small = (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS
         rows = work() if small else await self.off_loop(work)
         seen.rows += rows.n
-        deadline = time.perf_counter() + check_timeout(request.timeout_s, self._timeout_s)
-        return _Checked(model, lane, rows, check_priority(request.priority), deadline)
+        return _Checked(model, lane, rows, check_priority(request.priority), end)
 
     async def _run(self, checked: _Checked, rows: Rows) -> SampleResult:
-        timeout_s = checked.deadline - time.perf_counter()
+        timeout_s = min(checked.deadline - time.perf_counter(), self._timeout_s)
         if timeout_s <= 0:
             raise DeadlineExceeded("the request's time was over before all of its images were queued")
         images = await self._batcher.run(checked.lane, rows, priority=checked.priority, timeout_s=timeout_s)
@@ -185,10 +191,11 @@ class Engine:
         return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
 
     async def _run_when_admitted(self, checked: _Checked, rows: Rows) -> SampleResult:
+        end = min(checked.deadline, time.perf_counter() + self._timeout_s)
         while True:
             try:
                 return await self._run(checked, rows)
             except Overloaded as busy:
-                if time.perf_counter() + busy.retry_after_s > checked.deadline:
+                if time.perf_counter() + busy.retry_after_s > end:
                     raise
                 await asyncio.sleep(max(0.005, busy.retry_after_s))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
+from runtime.latents import labels_from_seeds
 from service.statistics import LaneStatistics
 from service.tracing import Span
 
@@ -26,6 +27,7 @@ class Rows:
         latents: float32 ``[n, latent_dim]``, or None where `seeds` is given.
         labels: int64 ``[n]`` for a conditional model, else None.
         truncation: float32 ``[n]``, or None for no truncation.
+        label_classes: where above 0, `labels` is None and each `part` draws its own from its seeds.
     """
 
     n: int
@@ -33,15 +35,20 @@ class Rows:
     latents: NDArray[np.float32] | None
     labels: NDArray[np.int64] | None
     truncation: NDArray[np.float32] | None
+    label_classes: int = 0
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows ``start … stop - 1``."""
         rows = slice(start, stop)
+        labels = None if self.labels is None else self.labels[rows]
+        if self.label_classes:
+            assert self.seeds is not None
+            labels = labels_from_seeds(self.seeds[rows], self.label_classes)
         return Rows(
             n=stop - start,
             seeds=None if self.seeds is None else self.seeds[rows],
             latents=None if self.latents is None else self.latents[rows],
-            labels=None if self.labels is None else self.labels[rows],
+            labels=labels,
             truncation=None if self.truncation is None else self.truncation[rows],
         )
 

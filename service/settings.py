@@ -41,6 +41,9 @@ class Settings(BaseModel):
         default=None, description="model of requests that name none; by default the only one in the store"
     )
     max_images: int = Field(default=1024, ge=1, le=100_000, description="most images in one request")
+    max_stream_images: int = Field(
+        default=100_000, ge=1, le=10_000_000, description="most images in one request that is answered as a stream"
+    )
     max_output_bytes: int = Field(
         default=256 << 20, ge=1 << 20, description="most pixels of one request, in bytes before encoding"
     )

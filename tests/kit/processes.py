@@ -37,3 +37,9 @@ def wait_for(condition: Callable[[], object], within_s: float = 20.0, *, what: s
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come to be within {within_s:.0f} s"
         time.sleep(0.01)
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process, MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
