@@ -1,4 +1,4 @@
-"""Clients that leave, at random moments, over both transports: their neighbours notice nothing, their rows are spared."""
+"""Clients that leave, at random moments, over both transports: neighbours notice nothing, their rows are spared."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Versions come and go under traffic: no request fails, each answer is whole and of one version, nothing stays behind."""
+"""Versions come and go under traffic: no request fails, answers are whole and of one version, nothing stays behind."""
 
 import threading
 from collections.abc import Iterator
