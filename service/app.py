@@ -42,6 +42,7 @@ from service.registry import Registry
 from service.settings import Settings, SettingsError
 from service.tls import CertificateFiles, ReloadingContext
 from service.tracing import NO_TRACING, Tracing
+from service.trials import Trials
 
 _LOG = logging.getLogger("latentd")
 _BACKLOG = 2048
@@ -156,7 +157,13 @@ def _build_core(settings: Settings) -> _Core:
     aliases = AliasTable(settings.state / "aliases.json")
     store = DirectoryStore(settings.store)
     registry = Registry(
-        store, batcher, metrics, settings.default_model, aliases, wide_threads=settings.inference_threads
+        store,
+        batcher,
+        metrics,
+        settings.default_model,
+        aliases,
+        trials=Trials(settings.state / "tried.json"),
+        wide_threads=settings.inference_threads,
     )
     engine = Engine(
         registry,

@@ -20,6 +20,7 @@ from service.batcher import Batcher
 from service.errors import Conflict, InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
 from service.served_models import Opener, ServedModel
+from service.trials import Trials
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,11 +48,12 @@ class Registry:
         default_model: str | None,
         aliases: AliasTable | None = None,
         *,
+        trials: Trials | None = None,
         wide_threads: int = 1,
     ) -> None:
-        """`wide_threads`: cores of a call that has the device to itself; 1: such a call is like any other."""
+        """See `service.served_models.Opener` for `trials` and `wide_threads`."""
         self._store = store
-        self._opener = Opener(store, batcher, wide_threads)
+        self._opener = Opener(store, batcher, trials=trials, wide_threads=wide_threads)
         self._metrics = metrics
         self._default = default_model
         self._aliases = aliases or AliasTable()

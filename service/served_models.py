@@ -12,6 +12,7 @@ from service.batcher import Batcher
 from service.errors import InvalidRequest
 from service.lanes import Lane
 from service.statistics import RequestStatistics
+from service.trials import Trials
 
 _WORTH_IT = 1.1  # less is noise, and fp32 is what the others are copies of
 # Images per second over those of fp32 where a package does not say: as static int8 and fp16 storage measure.
@@ -60,9 +61,16 @@ class ServedModel:
 class Opener:
     """Loads versions out of one store into one batcher."""
 
-    def __init__(self, store: ModelStore, batcher: Batcher, wide_threads: int = 1) -> None:
-        """`wide_threads`: cores of a call that has the device to itself; 1: such a call is like any other."""
+    def __init__(
+        self, store: ModelStore, batcher: Batcher, *, trials: Trials | None = None, wide_threads: int = 1
+    ) -> None:
+        """
+        Args:
+            trials: of packages, before they are loaded; None: there are none.
+            wide_threads: cores of a call that has the device to itself; 1: such a call is like any other.
+        """
         self._store = store
+        self._trials = trials
         self._batcher = batcher
         self._wide_threads = wide_threads
 
@@ -73,6 +81,8 @@ class Opener:
             PackageError: it does not verify, with the reason.
         """
         package = self._store.open(name, version)
+        if self._trials is not None:
+            self._trials.check(package)
         lanes = {precision: self._open_lane(package, precision) for precision in package.manifest.precisions}
         return ServedModel(package.manifest, lanes, Encoder(package) if package.manifest.encoder else None)
 
