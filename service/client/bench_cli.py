@@ -1,12 +1,14 @@
 """`latentd bench`: put a running server under load, and say what its clients would feel."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from service.client.connection import Connection, connection_options
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_ROUNDS = 3
 
 
 @click.command(
@@ -20,6 +22,12 @@ Examples:
   latentd bench --concurrency 8 --seconds 20
   latentd bench --rate 200 --n 4 --json load.json --plot load.png
   latentd bench --grpc 127.0.0.1:8001 --rate 500 --precision int8
+
+\b
+  latentd bench --share-of digits-cgan --store models --grpc 127.0.0.1:8001 --seconds 2
+
+The last measures, on the server's machine, how much of onnxruntime's own throughput reaches the clients, over
+transports, concurrency and request sizes; --seconds is then the length of each of its measurements.
 """
 )
 @connection_options
@@ -40,6 +48,8 @@ Examples:
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0, min_open=True))
 @click.option("--warm-up", default=1.0, show_default=True, type=click.FloatRange(0), help="seconds that do not count")
 @click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="seconds")
+@click.option("--share-of", metavar="PACKAGE", help="compare with onnxruntime alone on this package, in many cases")
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False), default=Path("models"), show_default=True)
 @click.option("--json", "json_file", type=_FILE, help="write everything that was found, histogram included")
 @click.option("--plot", "plot_file", type=_FILE, help="write the histogram as a PNG")
 def bench(  # noqa: PLR0917 - click passes one argument per option
@@ -58,12 +68,24 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
     seconds: float,
     warm_up: float,
     timeout: float,
+    share_of: str | None,
+    store: Path,
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
     """Measure throughput and latency of a running server."""
     if rate is not None and concurrency is not None:
         raise click.UsageError("--concurrency is a closed loop, --rate an open one: give one of them")
+    if share_of is not None:
+        _share(
+            Connection(url, grpc, api_key, ca, certificate),
+            share_of,
+            store,
+            precision=precision,
+            seconds=seconds,
+            json_file=json_file,
+        )
+        return
     import asyncio
     import json
 
@@ -122,6 +144,42 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
             click.echo(f"wrote {path}")
     if not load.latencies:
         raise click.ClickException("no request was answered with images")
+
+
+def _share(
+    connection: Connection, reference: str, store: Path, *, precision: str, seconds: float, json_file: Path | None
+) -> None:
+    """`--share-of`: a table, and everything behind it as JSON."""
+    import json
+    from dataclasses import asdict
+
+    from tqdm import tqdm
+
+    from runtime.atomic import write_atomic
+    from runtime.errors import PackageError
+    from runtime.manifest import Precision
+    from runtime.references import find_package
+    from runtime.store import DirectoryStore
+    from service.client.lean_http import UnexpectedAnswer
+    from service.client.share import CASES, measure, table
+
+    try:
+        package = find_package(reference, DirectoryStore(store))
+    except PackageError as error:
+        raise click.ClickException(str(error)) from error
+    chosen = next((name for name in get_args(Precision) if name == precision), "fp32")
+    cases = sum(case.transport == "HTTP" or connection.grpc is not None for case in CASES)
+    with tqdm(total=_ROUNDS * cases, unit="case", leave=False) as bar:
+        try:
+            shares = measure(connection, package, chosen, seconds=seconds, rounds=_ROUNDS, progress=bar.update)
+        except (OSError, UnexpectedAnswer) as error:
+            raise click.ClickException(f"{connection.url}: {error}") from error
+    click.echo(table(shares, package, chosen))
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        content = [{**asdict(share), "share": share.share} for share in shares]
+        write_atomic(json_file, json.dumps(content).encode() + b"\n")
+        click.echo(f"wrote {json_file}")
 
 
 def _refused(address: str, word: str) -> str:

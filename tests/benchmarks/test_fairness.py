@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from runtime.store import DirectoryStore
-from tests.kit.load import closed_loop
+from service.client.latencies import percentiles
+from service.client.lean_http import closed_loop
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 
@@ -74,7 +75,7 @@ def test_an_interactive_client_beside_two_bulk_streams(tmp_path: Path, report: C
             def ask(loads: list[float] = loads) -> None:
                 load = closed_loop(f"{server.http}/v1/samples", ONE, concurrency=1, seconds=SECONDS)
                 loads.append(load.rate)
-                waits.append(load.percentile(0.99))
+                waits.append(percentiles(load.latencies)["p99"])
 
             beside = bulk_rate(server, ask)
             falls.append(1 - beside / alone)

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from runtime.store import DirectoryStore
-from tests.kit.load import closed_loop
+from service.client.lean_http import closed_loop
 from tests.kit.processes import wait_for
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.store import DirectoryStore
-from tests.kit.load import closed_loop
+from service.client.lean_http import closed_loop
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 

@@ -75,3 +75,18 @@ def test_the_server_saw_the_requests(server: ServerProcess) -> None:
     result = run("--url", server.http, "--model", "plain", "--concurrency", "1")
     answered = int(result.output.split("answers: ")[1].split(" ok")[0])
     assert count() - before >= answered > 0
+
+
+def test_the_share_of_onnxruntimes_own_throughput(server: ServerProcess, tmp_path: Path) -> None:
+    out, store = tmp_path / "share.json", server.log.parents[1] / "models"
+    arguments = ["--share-of", "tiny", "--store", str(store), "--url", server.http, "--grpc", server.grpc]
+    result = CliRunner().invoke(bench, [*arguments, "--seconds", "0.05", "--json", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    assert {(share["case"]["transport"], share["case"]["layout"]) for share in found} == {
+        ("HTTP", "raw"), ("HTTP", "png"), ("gRPC", "raw"),
+    }  # fmt: skip
+    assert all(0 < share["share"] < 1.5 and len(share["rates"]) == 3 for share in found)
+    assert len([line for line in result.output.splitlines() if line.startswith("| HTTP | 1 |")]) == 4
+    missing = CliRunner().invoke(bench, ["--share-of", "nothing", "--store", str(store)])
+    assert (missing.exit_code, "not in the store, which holds" in missing.output) == (1, True)

@@ -1,4 +1,4 @@
-"""A load generator that costs little: HTTP/1.1 with keep-alive, one protocol object per connection.
+"""A closed loop of HTTP clients that costs little: one protocol object per connection, no task and no future.
 
 A client library takes up to a millisecond of a core per request, which on the machine of the server would measure the
 client; this takes about ten microseconds.
@@ -8,36 +8,19 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
 
+from service.client.load import Load
+
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
-@dataclass
-class Load:
-    """What a closed loop of clients saw.
-
-    Attributes:
-        seconds: how long it ran.
-        latencies: one entry per answer, in seconds.
-    """
-
-    seconds: float
-    latencies: list[float] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Answers per second."""
-        return len(self.latencies) / self.seconds
-
-    def percentile(self, share: float) -> float:
-        """Seconds within which `share` (0 … 1) of the answers came."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+class UnexpectedAnswer(Exception):
+    """Something else than status 200; the text is the beginning of the answer."""
 
 
 class _Client(asyncio.Protocol):
@@ -62,12 +45,13 @@ class _Client(asyncio.Protocol):
                 return
             length = _LENGTH.search(self._answer, 0, head + 2)
             if not self._answer.startswith(b"HTTP/1.1 200") or length is None:
-                self._fail(AssertionError(bytes(self._answer[:500])))
+                self._fail(UnexpectedAnswer(bytes(self._answer[:500]).decode(errors="replace")))
                 return
             self._size = head + 4 + int(length[1])
         if len(self._answer) < self._size:
             return
         self._load.latencies.append(time.perf_counter() - self._sent)
+        self._load.outcomes["ok"] += 1
         self._answer.clear()
         self._size = 0
         if time.perf_counter() < self._end:
@@ -80,7 +64,7 @@ class _Client(asyncio.Protocol):
             if exc is None and self._size == 0 and not self._answer:
                 self.done.set_result(None)
             else:
-                self.done.set_exception(exc or AssertionError("the connection ended within an answer"))
+                self.done.set_exception(exc or UnexpectedAnswer("the connection ended within an answer"))
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
@@ -91,18 +75,22 @@ class _Client(asyncio.Protocol):
         self._transport.close()
 
 
-def closed_loop(url: str, body: dict[str, object], *, concurrency: int, seconds: float) -> Load:
-    """POST `body` to `url` from `concurrency` connections, each with one request at a time.
+def closed_loop(
+    url: str, body: Mapping[str, object], *, concurrency: int, seconds: float, headers: Mapping[str, str] | None = None
+) -> Load:
+    """POST `body` to `url`, an ``http://`` one, from `concurrency` connections, each with one request at a time.
 
     Raises:
-        AssertionError: an answer was not 200.
+        UnexpectedAnswer: an answer was not 200.
+        OSError: the server cannot be reached.
     """
     address = urlsplit(url)
     host, port = address.hostname or "", address.port or 80
     content = json.dumps(body).encode()
-    head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
-    request = head.encode() + content
-    load = Load(seconds)
+    given = {"Host": address.netloc, "Content-Length": len(content), **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    request = f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + content
+    load = Load()
 
     async def run() -> None:
         loop, end = asyncio.get_running_loop(), time.perf_counter() + seconds
@@ -111,6 +99,7 @@ def closed_loop(url: str, body: dict[str, object], *, concurrency: int, seconds:
             for _ in range(concurrency)
         ]
         await asyncio.gather(*(client.done for client in clients))
+        load.seconds = seconds
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
