@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import is_loopback
 from service.errors import PermissionDenied
 from service.http_api.permissions import OPEN_PATHS
+from service.http_api.raw_headers import header
 from service.keys import KeyFile
 
 _METHODS = b"GET, POST, PUT, DELETE"
@@ -71,7 +71,7 @@ class BrowserHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = Headers(scope=scope).get("origin")
+        origin = header(scope, b"origin")
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -104,11 +104,11 @@ class BrowserGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            headers = Headers(scope=scope)
-            self._check_host(headers.get("host"))
-            origin = headers.get("origin")
-            if origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower():
-                preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+            host, origin = header(scope, b"host"), header(scope, b"origin")
+            self._check_host(host)
+            if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
+                asks = header(scope, b"access-control-request-method") is not None
+                preflight = scope["method"] == "OPTIONS" and asks
                 self._check_origin(origin, scope["method"], preflight=preflight)
                 if preflight:
                     await _allow_what_was_asked(send)

@@ -17,6 +17,7 @@ from service.access_log import log_request
 from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
 from service.http_api.permissions import needed
+from service.http_api.raw_headers import header
 from service.keys import KeyFile
 from service.metrics import Metrics
 from service.observation import Observation
@@ -42,12 +43,12 @@ class Observe:
             await self._app(scope, receive, send)
             return
         start, status = time.perf_counter(), 0
-        headers, api = Headers(scope=scope), _api(scope["method"], scope["path"])
-        request_id = choose_request_id(headers.get("x-request-id"))
+        api = _api(scope["method"], scope["path"])
+        request_id = choose_request_id(header(scope, b"x-request-id"))
         seen = Observation(request_id)
         observation.observe(seen)
         if api != "operations":
-            seen.span = self._tracing.begin(f"{scope['method']} {api}", headers, request_id)
+            seen.span = self._tracing.begin(f"{scope['method']} {api}", Headers(scope=scope), request_id)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
 
@@ -112,13 +113,14 @@ class Authenticate:
             await self._app(scope, receive, send)
             return
         need = needed(scope["method"], scope["path"])
+        authorization = header(scope, b"authorization")
         try:
-            caller = admit(Headers(scope=scope).get("authorization"), need, self._keys)
+            caller = admit(authorization, need, self._keys)
         except PermissionDenied:
             if self._exists(scope):
                 raise
             need = "key"
-            caller = admit(Headers(scope=scope).get("authorization"), need, self._keys)
+            caller = admit(authorization, need, self._keys)
         act_for(caller)
         observation.current().key_id = caller.key_id
         if need in ("nothing", "key"):  # what only reads does not count as an open request
@@ -141,7 +143,7 @@ class LimitBody:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = header(scope, b"content-length") or "0"
         if declared.isdecimal() and int(declared) > self._max_bytes:
             if int(declared) > _DRAINED:
                 scope["state"]["close"] = True

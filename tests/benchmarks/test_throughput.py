@@ -57,7 +57,7 @@ def test_share_of_the_limit(case: Case, shares: list[Share], report: Callable[[s
     [found] = [share for share in shares if share.case == case]
     latency = percentiles(found.latencies)
     report(
-        f"{case.transport} {case.layout}, {case.n} images × {case.concurrency} clients: {found.share:.2f} of the limit, "
+        f"{case.transport} {case.layout}, {case.n} × {case.concurrency} clients: {found.share:.2f} of the limit, "
         f"p50 {latency['p50'] * 1e3:.2f} ms, p99 {latency['p99'] * 1e3:.1f} ms"
     )
     assert found.share >= FLOORS[case]
