@@ -1,4 +1,4 @@
-"""Run a command where the network is a loopback of its own: ``python -m tests.kit.own_network COMMAND …``. Needs root."""
+"""Run a command, as root, on a network of its own with a loopback only: ``python -m tests.kit.own_network COMMAND``."""
 
 import ctypes
 import fcntl

@@ -14,7 +14,7 @@ import httpx
 from tests.kit.processes import descendants, wait_for
 
 ADDRESS = "http://127.0.0.1:8265"
-TOKEN = "0123456789abcdef0123456789abcdef"
+TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a cluster that lives for a test
 _RAY = Path(sys.executable).with_name("ray")
 _GCS = "127.0.0.1:6379"
 
@@ -64,12 +64,7 @@ class RayCluster:
 @contextmanager
 def running_cluster(folder: Path, nodes: int = 2) -> Iterator[RayCluster]:
     """A cluster that asks for `TOKEN`; all its processes are gone afterwards. Needs port 8265 for itself."""
-    environment = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": TOKEN,
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    }
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     cluster = RayCluster(environment, folder)
     head = cluster.start_head()
     try:
