@@ -108,12 +108,14 @@ class Settings(BaseModel):
         default="local", description="where processes of jobs run: on this machine, or on a Ray cluster"
     )
     ray_address: str | None = Field(
-        default=None, pattern=r"^https?://[^/\s]+$", description="of the Ray cluster's dashboard, http://HOST:8265"
+        default=None,
+        pattern=r"^https?://[^/\s]+$",
+        description="of the Ray cluster's dashboard, http://HOST:8265; by default none",
     )
     ray_token: str | None = Field(
         default=None,
         repr=False,
-        description="where the cluster asks for one; better a variable than a flag",
+        description="where the cluster asks for one; by default none",
     )
     job_cores: int | None = Field(default=None, ge=1, description="cores that a job may use; by default all")
     job_gpus: int = Field(default=0, ge=0, description="GPUs that Ray gives to a job; here, jobs take turns")

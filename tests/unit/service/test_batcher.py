@@ -464,6 +464,7 @@ async def test_rows_that_come_while_the_device_works_are_not_delayed(generator: 
         await full
         await hold_with(batcher, lane, 4)
         alone = start(batcher.run(lane, marked(3), timeout_s=20))
+        await asyncio.sleep(0)  # it is queued before the device is free again
         generator.gate.set()
         assert len(await asyncio.wait_for(alone, 5)) == 1
 

@@ -90,8 +90,8 @@ async def test_a_stream_waits_for_a_place_in_a_queue_smaller_than_itself(
 async def test_a_stream_that_nobody_takes_computes_a_little_ahead_and_ends_with_its_time(
     registry: Registry, batcher: Batcher, metrics: Metrics
 ) -> None:
-    engine = Engine(registry, batcher, metrics, max_images=200, timeout_s=0.5)
-    async with aclosing(engine.stream(SampleRequest(n=200, seed=0, precision="fp32"))) as stream:
+    engine = Engine(registry, batcher, metrics, max_images=200, timeout_s=20)
+    async with aclosing(engine.stream(SampleRequest(n=200, seed=0, precision="fp32", timeout_s=0.5))) as stream:
         first = await anext(stream)
         await anext(stream)
         await asyncio.sleep(0.1)
@@ -101,6 +101,18 @@ async def test_a_stream_that_nobody_takes_computes_a_little_ahead_and_ends_with_
         with pytest.raises(DeadlineExceeded):
             async for _ in stream:
                 pass
+
+
+async def test_each_part_of_a_stream_has_the_time_of_a_request(
+    registry: Registry, batcher: Batcher, metrics: Metrics
+) -> None:
+    engine = Engine(registry, batcher, metrics, max_images=1, max_stream_images=200, timeout_s=0.3)
+    async with aclosing(engine.stream(SampleRequest(n=200, seed=0, precision="fp32"))) as stream:
+        rows = 0
+        async for part in stream:
+            rows += len(part.images)
+            await asyncio.sleep(0.05)
+    assert rows == 200
 
 
 async def test_a_stream_that_is_closed_leaves_nothing_in_the_queue(

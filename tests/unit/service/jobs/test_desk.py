@@ -32,6 +32,7 @@ async def registry(tmp_path: Path, metrics: Metrics) -> AsyncIterator[Registry]:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> JobParts:
+    (tmp_path / "state").mkdir()
     return assemble(Settings(state=tmp_path / "state", store=tmp_path / "models"))
 
 
