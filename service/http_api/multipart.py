@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import Cancelled, InvalidRequest, UnsupportedMedia
 
-_FIELDS, _FIELD_BYTES, _HEADER_BYTES = 20, 4096, 8192
+_FIELDS, _FIELD_BYTES = 20, 4096
 
 
 class Upload:
@@ -41,6 +41,7 @@ class Upload:
         self._field: str | None = None
         self._content = bytearray()
         self._in_file = self._whole = False
+        self._parts = 0  # beside the file
 
     async def begin(self) -> None:
         """Read up to the file.
@@ -90,15 +91,9 @@ class Upload:
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
-        self._check_header()
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._check_header()
-
-    def _check_header(self) -> None:
-        if len(self._header) + len(self._value) > _HEADER_BYTES:
-            raise InvalidRequest(f"body: a part's header is longer than {_HEADER_BYTES} bytes", param="body")
 
     def _header_end(self) -> None:
         self._headers[self._header.lower()] = self._value
@@ -112,7 +107,8 @@ class Upload:
                 raise InvalidRequest.field("file", name, "one file, in the field file")
             self.filename, self._in_file = options[b"filename"].decode(errors="replace"), True
         else:
-            if len(self.fields) >= _FIELDS:
+            self._parts += 1
+            if self._parts > _FIELDS:
                 raise InvalidRequest(f"body: more than {_FIELDS} fields", param="body")
             self._field = name
 

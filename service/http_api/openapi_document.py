@@ -129,6 +129,10 @@ def _add_errors(operation: dict[str, Any], path: str, method: str) -> None:
         statuses += _OF_BODIES
     if "{" in path or "requestBody" in operation:
         statuses += (400, 404)
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        statuses.append(400)
+    if (operation.get("x-latentd-scope") == "train" and method != "get") or path.endswith("/promote"):
+        statuses.append(409)
     if (method, path) in (("put", "/v1/aliases/{alias}"), ("delete", "/v1/models/{name}")):
         statuses.append(409)
     if path.startswith("/v2/repository/models/"):

@@ -1,6 +1,7 @@
 """The busiest calls go to their handlers straight away: routing and dependencies cost more than the rest of them."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
@@ -11,6 +12,13 @@ from service.errors import Cancelled
 from service.http_api.errors import STATUS
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """As much of the application's own route as traces ask for."""
+
+    path: str
 
 
 class Shortcut:
@@ -29,7 +37,7 @@ class Shortcut:
         if handler is None:
             await self._app(scope, receive, send)
             return
-        scope["app"] = self._app
+        scope["app"], scope["route"] = self._app, _Route(scope["path"])
         request = Request(scope, receive, send)
         try:
             response = await handler(request)

@@ -21,6 +21,7 @@ from runtime.store import DirectoryStore
 from service.access import Need
 from service.grpc_api._generated import (
     inference_open_inference_pb2,
+    latentd_v1_fine_tuning_pb2,
     latentd_v1_generation_pb2,
     latentd_v1_models_pb2,
 )
@@ -55,6 +56,22 @@ HTTP_NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/v1/aliases/{alias}"): "key",
     ("PUT", "/v1/aliases/{alias}"): "admin",
     ("DELETE", "/v1/aliases/{alias}"): "admin",
+    **{(method, "/v1/files"): "train" for method in ("GET", "POST")},
+    **{(method, "/v1/files/{file_id}"): "train" for method in ("GET", "DELETE")},
+    ("GET", "/v1/files/{file_id}/content"): "train",
+    **{
+        call: "train"
+        for jobs in ("/v1/fine_tuning/jobs", "/v1/datasets")
+        for call in (
+            ("GET", jobs),
+            ("POST", jobs),
+            ("GET", f"{jobs}/{{job_id}}"),
+            ("GET", f"{jobs}/{{job_id}}/events"),
+            *(("POST", f"{jobs}/{{job_id}}/{wish}") for wish in ("cancel", "pause", "resume")),
+        )
+    },
+    ("GET", "/v1/fine_tuning/jobs/{job_id}/checkpoints"): "train",
+    ("POST", "/v1/fine_tuning/jobs/{job_id}/promote"): "admin",
     ("GET", "/v2"): "key",
     ("GET", "/v2/models/stats"): "key",
     ("POST", "/v2/repository/index"): "key",
@@ -84,6 +101,19 @@ GRPC_NEEDS: dict[str, Need] = {
     "/latentd.v1.Models/ListAliases": "key",
     "/latentd.v1.Models/SetAlias": "admin",
     "/latentd.v1.Models/DeleteAlias": "admin",
+    **{
+        f"/latentd.v1.FineTuning/{method}": "train"
+        for method in (
+            "UploadFile",
+            "CreateJob",
+            "GetJob",
+            "ListJobs",
+            "CancelJob",
+            "PauseJob",
+            "ResumeJob",
+            "WatchJob",
+        )
+    },
     **{f"/inference.GRPCInferenceService/{method}": need for need, methods in _INFERENCE.items() for method in methods},
     "/grpc.health.v1.Health/Check": "nothing",
     "/grpc.health.v1.Health/Watch": "nothing",
@@ -134,7 +164,13 @@ def routes() -> set[tuple[str, str]]:
 
 
 def methods() -> set[str]:
-    files = (inference_open_inference_pb2, latentd_v1_generation_pb2, latentd_v1_models_pb2, health_pb2)
+    files = (
+        inference_open_inference_pb2,
+        latentd_v1_generation_pb2,
+        latentd_v1_models_pb2,
+        latentd_v1_fine_tuning_pb2,
+        health_pb2,
+    )
     own = {
         f"/{service.full_name}/{method.name}"
         for file in files
@@ -154,7 +190,13 @@ def test_the_need_of_every_route_and_method_is_written_down() -> None:
 def test_every_http_route_is_refused_without_the_right_key(guarded: Guarded) -> None:
     with httpx.Client(base_url=guarded.http, timeout=20) as client:
         for (method, template), need in HTTP_NEEDS.items():
-            path = template.replace("{name}", "tiny").replace("{version}", "1").replace("{alias}", "stable")
+            path = (
+                template.replace("{name}", "tiny")
+                .replace("{version}", "1")
+                .replace("{alias}", "stable")
+                .replace("{job_id}", "x")
+                .replace("{file_id}", "x")
+            )
             statuses = {"none": client.request(method, path).status_code}
             statuses["wrong"] = client.request(method, path, headers=bearer("lk_00000000_x")).status_code
             for scope, key in guarded.keys.items():

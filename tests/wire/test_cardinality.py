@@ -27,12 +27,13 @@ async def ask_for_models(server: ServerProcess, names: range) -> None:
     """Requests for models that do not exist, in a body and in a path by turns, over one connection."""
     address = urlsplit(server.http)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    host = f"HTTP/1.1\r\nHost: {address.netloc}"
     for number in names:
         if number % 2:
             body = json.dumps({"model": f"bad-{number}"}).encode()
-            head = f"POST /v1/samples HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            head = f"POST /v1/samples {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         else:
-            body, head = b"", f"GET /v2/models/bad-{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            body, head = b"", f"GET /v2/models/bad-{number} {host}\r\n\r\n".encode()
         writer.write(head + body)
         answer = await reader.readuntil(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404"), answer

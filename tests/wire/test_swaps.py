@@ -11,7 +11,7 @@ import pytest
 
 from runtime.generator import Generator
 from runtime.store import DirectoryStore
-from tests.kit.processes import resident_mib
+from tests.kit.processes import resident_mib, wait_for
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 
@@ -66,6 +66,7 @@ def test_fifty_versions_in_a_row(store: DirectoryStore, server: ServerProcess) -
         for variant in range(1, SWAPS + 1):
             publish_tiny(store, variant=variant, precisions=("fp32",))
             load(server.http)
+        wait_for(lambda: answers[-1][1] == f"tiny@{SWAPS + 1}", what="an answer of the last version")
     assert {status for status, _, _ in answers} == {200}
     expected = {
         f"tiny@{version}": Generator(store.open("tiny", version), "fp32").sample(SEEDS).tobytes()

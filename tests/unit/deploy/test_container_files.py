@@ -45,8 +45,8 @@ def test_every_service_builds_a_target_that_exists_or_names_a_version(services: 
     for service in ours(services).values():
         assert f" AS {service['build']['target']}\n" in dockerfile
     others = {name: service["image"] for name, service in services.items() if name not in ours(services)}
-    assert set(others) == {"prometheus", "grafana"}
-    assert all(re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", image) for image in others.values())
+    assert set(others) == {"postgres", "prometheus", "grafana"}
+    assert all(re.fullmatch(r"[\w/]+:v?\d+\.\d+(\.\d+)?", image) for image in others.values())
 
 
 def test_labels_carry_the_projects_version() -> None:
