@@ -413,10 +413,9 @@ async def test_an_idle_lane_saves_no_credit(generator: HeldGenerator, lane: Lane
         held = await hold(batcher, lane)
         long = start(batcher.run(lane, marked(1, 80), timeout_s=20))
         await asyncio.sleep(0)
+        generator.shuts_at = seen = len(generator.batches) + 6
         generator.gate.set()
-        await until(lambda: len(generator.batches) > 5)
-        generator.gate.clear()
-        seen = len(generator.batches)
+        await until(lambda: len(generator.batches) == seen)
         burst = start(batcher.run(rested, marked(2, 40), timeout_s=20))
         await asyncio.sleep(0)
         generator.gate.set()
