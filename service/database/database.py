@@ -5,6 +5,7 @@ writes later would be refused at once instead of waiting its turn. Commits are s
 on the disk.
 """
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -112,6 +113,7 @@ class Database:
         from alembic import command
         from alembic.config import Config
 
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins and steps are nobody's news
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._writer.connect() as connection, connection.begin():

@@ -321,7 +321,7 @@ def test_a_full_disk_fails_the_job_and_not_the_server(store: DirectoryStore, sma
     state = small_disk / "state"
     with running_server(store.root, state, *LEASE, "--reserve-bytes", "0") as server:
         for _ in range(repeats):
-            job_id = submit(server.http, n_per_class=8, format="npz")
+            job_id = submit(server.http, n_per_class=8, format="npz", shard_size=None)
             ballast = small_disk / "ballast"
             with ballast.open("wb") as file:
                 try:
@@ -340,7 +340,7 @@ def test_a_full_disk_fails_the_job_and_not_the_server(store: DirectoryStore, sma
             assert found["status"] in ("succeeded", "failed")
             if found["status"] == "failed":
                 assert "space" in found["error"]["message"] or "disk" in found["error"]["message"]
-        after = submit(server.http, n_per_class=8, format="npz")
+        after = submit(server.http, n_per_class=8, format="npz", shard_size=None)
         assert finish(server.http, after)["status"] == "succeeded"
     no_orphans(state)
 

@@ -55,7 +55,7 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
     for path in ("my-images/circles", "my-images/squares", "new-images/circles", "new-images/stars"):
         folder = tmp_path / path
         folder.mkdir(parents=True)
-        for index in range(30):
+        for index in range(120 if path.startswith("new") else 30):
             Image.fromarray(random.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"{index}.png")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")},
