@@ -14,7 +14,7 @@ INSTALLED_TEST := .venv/.installed-test
 REQUIREMENTS := pyproject.toml constraints.txt scripts/install
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo train results serve test test-slow bench lint proto clean
+.PHONY: help install install-test demo train results serve test test-slow bench lint deploy-files proto golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,14 @@ bench: $(INSTALLED_TEST) ## benchmarks
 lint: $(INSTALLED_TEST) ## style, formatting, types, layer rules
 	@scripts/lint
 
+deploy-files: $(INSTALLED) ## write the dashboards and the Kubernetes rules of deploy/ from their code
+	@.venv/bin/python -m deploy.generate
+
 proto: $(INSTALLED_TEST) ## regenerate the gRPC stubs from proto/
 	@.venv/bin/python proto/generate.py
+
+golden: $(INSTALLED_TEST) ## write the wire contract's golden files anew (BREAKING=1: even if it breaks clients)
+	@scripts/golden $(if $(filter 1 true yes,$(BREAKING)),--breaking)
 
 clean: ## remove caches, build output and out/ (not .venv, runs, models)
 	@scripts/clean

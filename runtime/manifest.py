@@ -58,14 +58,38 @@ class StoredFile(_Model):
     size: int = Field(ge=0)
 
 
-class Parity(_Model):
-    """How far the images of one precision lie from those of its reference, in 8-bit levels."""
+class AgainstReal(_Model):
+    """One precision and its reference, both with the same latents, against the same real images."""
 
-    against: Literal["torch", "fp32"]
+    images: int = Field(ge=1, description="real images")
+    frechet_distance: float
+    reference_frechet_distance: float
+    label_accuracy: float | None = Field(default=None, description="null: no classes, or nobody to read them")
+    reference_label_accuracy: float | None = None
+
+
+class Parity(_Model):
+    """How far the images of one precision lie from those of its reference, in 8-bit levels.
+
+    The reference is PyTorch, the package's own fp32, or fp32 of the package that this one was made from.
+    """
+
+    against: Literal["torch", "fp32", "parent"]
     images: int = Field(ge=1)
     max_abs: int = Field(ge=0, le=255)
     mean_abs: float = Field(ge=0, le=255)
     psnr_db: float | None = Field(default=None, description="null where the images are identical")
+    frechet_distance: float | None = Field(default=None, description="to the reference's images; null: not measured")
+    features: str | None = Field(default=None, description="in which the Fréchet distances are taken")
+    real: AgainstReal | None = Field(default=None, description="null: no real images were at hand")
+
+
+class Requirement(_Model):
+    """A threshold that the package, or one precision of it, was held to."""
+
+    expression: str = Field(description="as in `coverage>=0.6`, a measure of `evaluation` or of a parity")
+    value: float | None = Field(description="of the measure; null: it could not be measured")
+    met: bool
 
 
 class PrecisionFile(StoredFile):
@@ -76,7 +100,23 @@ class PrecisionFile(StoredFile):
         default=True, description="bit-identical images whatever the batch size and the position in it"
     )
     parity: Parity
-    method: dict[str, Any] = Field(default_factory=dict, description="resolved config of the compression step")
+    method: dict[str, Any] = Field(
+        default_factory=dict,
+        description="resolved config of the compression step; `int8` may hold weights alone, or fewer bits",
+    )
+    speed: float | None = Field(
+        default=None,
+        gt=0,
+        description="images per second over those of fp32 (of a pruned fp32: over its parent's), in batches of 8 on "
+        "one thread of the processor that it was made on; null: not measured",
+    )
+    requirements: list[Requirement] = Field(
+        default_factory=list, description="bars of its parity; one that is missed was published by force"
+    )
+
+    def missed(self) -> list[Requirement]:
+        """Bars that this precision does not meet."""
+        return [requirement for requirement in self.requirements if not requirement.met]
 
 
 class EncoderFile(StoredFile):
@@ -136,14 +176,6 @@ class Measurement(_Model):
     by: str | None = Field(default=None, description="the features or the classifier: name, and start of its SHA-256")
 
 
-class Requirement(_Model):
-    """A threshold that the package was held to."""
-
-    expression: str = Field(description="as in `coverage>=0.6`, a measure of `evaluation`")
-    value: float | None = Field(description="of the measure; null: it could not be measured")
-    met: bool
-
-
 class Manifest(_Model):
     """A model package's description. See the module docstring for the rules of its version number."""
 
@@ -186,6 +218,15 @@ class Manifest(_Model):
     def missed(self) -> list[Requirement]:
         """Requirements that the package does not meet."""
         return [requirement for requirement in self.requirements if not requirement.met]
+
+    def missed_bars(self) -> list[Requirement]:
+        """Bars that single precisions do not meet, which were published by force; with names as in
+        ``int8.psnr_db>=20``."""
+        return [
+            requirement.model_copy(update={"expression": f"{precision}.{requirement.expression}"})
+            for precision, entry in self.precisions.items()
+            for requirement in entry.missed()
+        ]
 
     def stored_files(self) -> dict[str, StoredFile]:
         """Every file that belongs to the package, ONNX graphs included, by name."""

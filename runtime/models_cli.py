@@ -21,7 +21,7 @@ def models() -> None:
 @models.command("list")
 @_store
 def list_models(store: Path) -> None:
-    """One line per package: reference, size of an image, classes, precisions, and the requirements it misses.
+    """One line per package: reference, size of an image, classes, precisions, and the requirements and bars it misses.
 
     \b
     latentd models list --store models
@@ -43,7 +43,7 @@ def list_models(store: Path) -> None:
 def _misses(manifest: Manifest) -> str:
     missed = [
         f"{each.expression} ({'not measured' if each.value is None else f'{each.value:.4g}'})"
-        for each in manifest.missed()
+        for each in (*manifest.missed(), *manifest.missed_bars())
     ]
     return f"  MISSES {', '.join(missed)}" if missed else ""
 

@@ -47,6 +47,14 @@ class ModelStore(Protocol):
         """
         ...
 
+    def delete(self, name: str, version: int) -> None:
+        """Remove a version, all at once; its number is not given again.
+
+        Raises:
+            PackageError: not found.
+        """
+        ...
+
 
 class DirectoryStore:
     """Packages as folders. Publishing is one rename, so a reader never sees half a package."""
@@ -81,6 +89,18 @@ class DirectoryStore:
                 f"{MANIFEST_FILE} says it is {package.manifest.reference}: the folder was moved",
             )
         return package
+
+    def delete(self, name: str, version: int) -> None:
+        """See `ModelStore.delete`. One rename takes it away; what it held is removed afterwards."""
+        path = self.root / name / str(version)
+        if not _NAME.fullmatch(name) or version < 1 or not path.is_dir():
+            raise PackageNotFound(f"{name}@{version}", f"not in the store {self.root}")
+        with self.stage() as staged, _locked(path.parent / _LOCK):
+            last_version = path.parent / _LAST_VERSION
+            if not last_version.exists():  # a store that was filled by hand
+                write_atomic(last_version, b"%d" % max(self.versions()[name]))
+            path.rename(staged / "deleted")
+            sync_directory(path.parent)
 
     @contextmanager
     def stage(self) -> Iterator[Path]:

@@ -21,15 +21,28 @@ from runtime.atomic import write_atomic
 from runtime.providers import check_onnxruntime
 from runtime.store import DirectoryStore
 from service.access import check_exposure
+from service.aliases import AliasTable
 from service.batcher import Batcher
+from service.disks import watch_disks
 from service.engine import Engine
+from service.gpus import watch_gpus
 from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
+from service.http_api.browsers import BrowserPolicy
+from service.http_api.connections import connections
+from service.jobs.assembly import JobParts, assemble
+from service.jobs.crew import JobCrew
+from service.jobs.desk import JobDesk
+from service.jobs.intake import Intake
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
 from service.registry import Registry
 from service.settings import Settings, SettingsError
+from service.tls import CertificateFiles, ReloadingContext
+from service.tracing import NO_TRACING, Tracing
+from service.trials import Trials
 
 _LOG = logging.getLogger("latentd")
 _BACKLOG = 2048
@@ -44,18 +57,31 @@ class _HttpServer(uvicorn.Server):
 
 
 @dataclass(frozen=True)
+class _Core:
+    """What both transports stand on."""
+
+    tracing: Tracing
+    metrics: Metrics
+    quotas: Quotas
+    batcher: Batcher
+    registry: Registry
+    lifecycle: Lifecycle
+    engine: Engine
+    parts: JobParts
+    desk: JobDesk
+
+
+@dataclass(frozen=True)
 class _Server:
     """Every part, built and listening, not yet serving."""
 
     settings: Settings
-    lifecycle: Lifecycle
-    registry: Registry
-    batcher: Batcher
-    engine: Engine
+    core: _Core
     http: _HttpServer
     http_socket: socket.socket
     grpc: GrpcServer
     grpc_port: int
+    jobs: JobCrew
 
 
 async def serve(settings: Settings) -> None:
@@ -63,7 +89,7 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         SettingsError: it must not or cannot listen as told.
-        RuntimeError: onnxruntime is missing or installed twice.
+        RuntimeError: onnxruntime is missing or installed twice; tracing is wanted but not installed.
     """
     check_onnxruntime()
     stop = asyncio.Event()
@@ -74,7 +100,8 @@ async def serve(settings: Settings) -> None:
     http = asyncio.create_task(server.http.serve(sockets=[server.http_socket]))
     http.add_done_callback(lambda _: stop.set())  # without HTTP there is nothing to stay for
     await _load(server)
-    poll = asyncio.create_task(server.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
+    server.jobs.start()
+    poll = asyncio.create_task(server.core.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
     await stop.wait()
     await _stop(server, http, poll)
 
@@ -87,7 +114,37 @@ def _build(settings: Settings) -> _Server:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
     keys = KeyFile(settings.state)
     check_exposure(settings, keys)
+    certificates = CertificateFiles.of(settings)
+    core = _build_core(settings)
+    http = _build_http(settings, core, keys, certificates)
+    http_socket = _listen(settings.host, settings.http_port)
+    grpc = GrpcServer(
+        core.engine,
+        core.lifecycle,
+        core.metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        quotas=core.quotas,
+        certificates=certificates,
+        tracing=core.tracing,
+        desk=core.desk,
+        files=core.parts.files,
+    )
+    try:
+        grpc_port = grpc.bind(settings.host, settings.grpc_port)
+    except OSError as error:
+        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
+    return _Server(settings, core, http, http_socket, grpc, grpc_port, JobCrew(settings, core.parts, core.metrics))
+
+
+def _build_core(settings: Settings) -> _Core:
+    tracing = _open_tracing(settings)
     metrics = Metrics(CollectorRegistry())
+    watch_disks(metrics, {"state": settings.state, "store": settings.store})
+    watch_gpus(metrics)
+    quotas = Quotas(
+        metrics, images_per_second=settings.images_per_second, concurrent_requests=settings.concurrent_requests
+    )
     batcher = Batcher(
         metrics,
         threads=settings.inference_threads,
@@ -95,65 +152,109 @@ def _build(settings: Settings) -> _Server:
         batch_s=settings.batch_ms / 1000,
         max_batch=settings.max_batch,
         delay_s=settings.batch_delay_ms / 1000,
+        tracing=tracing,
     )
-    registry = Registry(DirectoryStore(settings.store), batcher, metrics, settings.default_model)
-    lifecycle = Lifecycle(registry)
+    aliases = AliasTable(settings.state / "aliases.json")
+    store = DirectoryStore(settings.store)
+    registry = Registry(
+        store,
+        batcher,
+        metrics,
+        settings.default_model,
+        aliases,
+        trials=Trials(settings.state / "tried.json"),
+        wide_threads=settings.inference_threads,
+    )
     engine = Engine(
         registry,
         batcher,
         metrics,
         max_images=settings.max_images,
+        max_stream_images=settings.max_stream_images,
         max_output_bytes=settings.max_output_bytes,
         timeout_s=settings.timeout_ms / 1000,
+        quotas=quotas,
     )
-    application = create_application(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
-    http = _HttpServer(
+    parts = assemble(settings)
+    desk = JobDesk(Intake(registry, store, parts.files, parts.jobs), parts.jobs, registry)
+    return _Core(tracing, metrics, quotas, batcher, registry, Lifecycle(registry), engine, parts, desk)
+
+
+def _build_http(settings: Settings, core: _Core, keys: KeyFile, certificates: CertificateFiles | None) -> _HttpServer:
+    application = create_application(
+        core.engine,
+        core.lifecycle,
+        core.metrics,
+        keys,
+        max_body_bytes=settings.max_body_bytes,
+        patience_s=settings.patience_seconds,
+        quotas=core.quotas,
+        browsers=BrowserPolicy(
+            frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
+            frozenset(origin.lower() for origin in settings.cors_origins or ()),
+        ),
+        tracing=core.tracing,
+        desk=core.desk,
+        file_store=core.parts.files,
+    )
+    return _HttpServer(
         uvicorn.Config(
             application,
+            http=connections(settings.patience_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=int(settings.drain_seconds),
+            ssl_context_factory=None if certificates is None else lambda *_: ReloadingContext.over(certificates),
         )
     )
-    http_socket = _listen(settings.host, settings.http_port)
-    grpc = GrpcServer(engine, lifecycle, metrics, keys, max_body_bytes=settings.max_body_bytes)
+
+
+def _open_tracing(settings: Settings) -> Tracing:
+    """Tracing as the settings say; the OpenTelemetry SDK is loaded only where it is on."""
+    if settings.trace_endpoint is None:
+        return NO_TRACING
     try:
-        grpc_port = grpc.bind(settings.host, settings.grpc_port)
-    except OSError as error:
-        raise SettingsError(f"setting grpc_port: {error}; is another server running?") from error
-    return _Server(settings, lifecycle, registry, batcher, engine, http, http_socket, grpc, grpc_port)
+        from service.otlp_tracing import OtlpTracing
+    except ImportError as error:
+        raise RuntimeError(
+            f"setting trace_endpoint: tracing needs latentd[tracing], which is not installed ({error.name} is missing)"
+        ) from error
+    return OtlpTracing(settings.trace_endpoint, settings.trace_ratio)
 
 
 async def _load(server: _Server) -> None:
     """Load the store's models, then say where the server is and whether it is ready."""
     settings = server.settings
     try:
-        await server.registry.refresh()
+        await server.core.registry.refresh()
     except OSError as error:
         raise SettingsError(f"setting store: {settings.store} cannot be read: {error.strerror}") from error
-    server.registry.on_change(lambda: _keep(asyncio.ensure_future(server.grpc.publish_health())))
+    server.core.registry.on_change(lambda: _keep(asyncio.ensure_future(server.grpc.publish_health())))
     await server.grpc.publish_health()
     http_port = server.http_socket.getsockname()[1]
     _announce(settings, _address(settings.host, http_port), _address(settings.host, server.grpc_port))
-    if not server.lifecycle.ready:
-        _LOG.warning("not ready: %s", server.lifecycle.reason)
+    if not server.core.lifecycle.ready:
+        _LOG.warning("not ready: %s", server.core.lifecycle.reason)
 
 
 async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task[None] | None") -> None:
     """Stop in the order that the module's docstring gives."""
     settings = server.settings
     _LOG.info("stopping: finishing what is in flight")
-    server.lifecycle.draining = True
+    server.core.lifecycle.draining = True
+    server.jobs.stop()  # processes begin to save
     await server.grpc.publish_health()
     await asyncio.sleep(settings.drain_notice_seconds)
     if poll is not None:
         poll.cancel()
     server.http.should_exit = True
     await asyncio.gather(http, server.grpc.stop(settings.drain_seconds))
-    await server.batcher.close()
-    server.engine.close()
+    await server.core.batcher.close()
+    server.core.engine.close()
+    await server.jobs.closed()
+    await asyncio.to_thread(server.core.tracing.close)
     (settings.state / "server.json").unlink(missing_ok=True)
     _LOG.info("stopped")
 
@@ -188,6 +289,7 @@ def _address(host: str, port: int) -> str:
 
 def _announce(settings: Settings, http: str, grpc_address: str) -> None:
     """Tell people on the log and programs in `<state>/server.json` where the server is."""
-    _LOG.info("HTTP on http://%s (docs at /docs), gRPC on %s, models from %s", http, grpc_address, settings.store)
-    content = {"pid": os.getpid(), "http": f"http://{http}", "grpc": grpc_address}
+    scheme = "http" if settings.tls_certificate is None else "https"
+    _LOG.info("HTTP on %s://%s (docs at /docs), gRPC on %s, models from %s", scheme, http, grpc_address, settings.store)
+    content = {"pid": os.getpid(), "http": f"{scheme}://{http}", "grpc": grpc_address}
     write_atomic(Path(settings.state) / "server.json", (json.dumps(content) + "\n").encode())

@@ -1,30 +1,30 @@
 """Rows of many requests share batches; each request gets its own rows back, in order.
 
-The unit is the row (one image), not the request. Every loaded generator has a *lane*: two queues of tickets
-(interactive, bulk) that are cut into batches. Worker threads are shared by all lanes; a free worker takes the
-lane that has used least compute time (start-time fair queueing, Goyal et al. 1997), so one model's load cannot
-starve another's. Within a lane interactive rows go first, but now and then a batch begins with bulk rows.
-
-Everything here runs on the event loop except `compute`, which runs on a worker thread and touches only the batch
-it was given.
+The unit is the row (one image), not the request. Requests wait in the schedule; a free worker cuts the next batch off
+it, computes it, and the event loop hands every request its part. Within a lane interactive rows go first, but now and
+then a batch begins with bulk rows.
 """
 
 import asyncio
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
-from service.computation import Computed, compute, time_batch
+from service import observation
+from service.computation import Computed, time_batch
 from service.errors import DeadlineExceeded, Draining, Overloaded
-from service.lanes import Lane, Priority, Rows, Segment, Ticket
+from service.lanes import Lane, Priority, Rows, Ticket
 from service.metrics import Metrics
+from service.schedule import Batch, Schedule
+from service.tracing import NO_TRACING, Tracing
+from service.workers import Outcome, Workers
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
+_WIDE_GAIN = 0.85  # of the time of one row: what all cores together must at least achieve
 
 
 class Batcher:
@@ -39,32 +39,36 @@ class Batcher:
         batch_s: float,
         max_batch: int,
         delay_s: float = 0.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._threads = threads
-        self._idle = threads
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._schedule = Schedule(threads)
+        self._workers = Workers(self._schedule, threads, self._finish, tracing)
         self._queue_limit = queue_limit
         self._batch_s = batch_s
         self._max_batch = max_batch
         self._delay_s = delay_s
         self._delay: asyncio.TimerHandle | None = None
-        self._busy_lanes: dict[Lane, None] = {}  # lanes with rows waiting, in order of arrival
-        self._virtual_s = 0.0  # `used` of the lane served last: where a lane begins that had nothing waiting
-        self._queued_rows = 0
-        self._inflight = 0
+        self._unfinished = 0  # requests
         self._draining = False
         self._emptied = asyncio.Event()
         self._emptied.set()
         metrics.queue_limit_rows.set(queue_limit)
+        metrics.queue_rows.set_function(lambda: self._schedule.queued_rows)
+        metrics.inflight_batches.set_function(lambda: self._schedule.inflight)
 
-    def open_lane(self, generator: Generator) -> Lane:
+    def open_lane(self, generator: Generator, wide: Generator | None = None) -> Lane:
         """Warm the generator up and choose its batch size: the largest power of two within the time given.
 
         Blocks for some batches; call it off the event loop.
+
+        Args:
+            wide: the same on several cores, for requests that come alone; not kept where it is hardly faster.
         """
         rows, seconds_per_row = 1, time_batch(generator, 1)
+        if wide is not None and time_batch(wide, 1) > _WIDE_GAIN * seconds_per_row:
+            wide = None
         best, best_rows = seconds_per_row, 1
         while rows < self._max_batch:
             rows = min(rows * 2, self._max_batch)
@@ -72,11 +76,11 @@ class Batcher:
             if seconds > self._batch_s:
                 break
             best, best_rows = seconds / rows, rows
-        return Lane(generator, best_rows, best)
+        return Lane(generator, best_rows, best, wide)
 
     def backlog_s(self) -> float:
         """Estimated seconds until everything now waiting has been computed."""
-        return sum(lane.queued_rows * lane.seconds_per_row for lane in self._busy_lanes) / self._threads
+        return self._schedule.backlog_s()
 
     async def run(
         self, lane: Lane, rows: Rows, *, priority: Priority = "interactive", timeout_s: float
@@ -97,13 +101,11 @@ class Batcher:
             DeadlineExceeded: `timeout_s` passed.
         """
         self._admit(rows.n, timeout_s)
-        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter())
-        if not lane.queued_rows:
-            lane.used = max(lane.used, self._virtual_s)
-        self._busy_lanes.setdefault(lane)
-        lane.queues[priority].append(ticket)
-        lane.queued_rows += rows.n
-        self._count(rows.n)
+        seen = observation.current()
+        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter(), seen.span)
+        self._unfinished += 1
+        self._emptied.clear()
+        self._schedule.add(lane, ticket)
         expiry = self._loop.call_later(timeout_s, self._expire, ticket, timeout_s)
         self._wake()
         try:
@@ -113,24 +115,32 @@ class Batcher:
             raise
         finally:
             expiry.cancel()
-            self._withdraw(lane, ticket)
+            if ticket.waiting:
+                self._schedule.withdraw(lane, ticket)
+            self._unfinished -= 1
+            self._note_if_empty()
+            ended = time.perf_counter()
+            started = ticket.started or ended
+            seen.queue_s += started - ticket.enqueued
+            seen.run_s += ended - started
 
     async def close(self) -> None:
         """Take nothing new, finish what is queued, stop the workers."""
         self._draining = True
         self._wake()
         await self._emptied.wait()
-        self._workers.shutdown()
+        self._workers.close()
 
     def _admit(self, n: int, timeout_s: float) -> None:
         backlog = self.backlog_s()
         if self._draining:
             self._metrics.rejected.labels("draining").inc()
             raise Draining("the server is shutting down", retry_after_s=max(1.0, backlog))
-        if self._queued_rows + n > self._queue_limit:
+        queued = self._schedule.queued_rows
+        if queued + n > self._queue_limit:
             self._metrics.rejected.labels("queue_full").inc()
             raise Overloaded(
-                f"the queue holds {self._queued_rows} of at most {self._queue_limit} images, {n} more do not fit",
+                f"the queue holds {queued} of at most {self._queue_limit} images, {n} more do not fit",
                 retry_after_s=backlog,
             )
         if backlog > timeout_s:
@@ -139,14 +149,6 @@ class Batcher:
                 f"the backlog takes {backlog:.2f} s, this request may wait {timeout_s:.2f} s",
                 retry_after_s=backlog - timeout_s,
             )
-
-    def _count(self, rows: int) -> None:
-        self._queued_rows += rows
-        self._metrics.queue_rows.set(self._queued_rows)
-        if self._queued_rows or self._inflight:
-            self._emptied.clear()
-        else:
-            self._emptied.set()
 
     def _expire(self, ticket: Ticket, timeout_s: float) -> None:
         if not ticket.future.done():
@@ -157,88 +159,53 @@ class Batcher:
                 )
             )
 
-    def _withdraw(self, lane: Lane, ticket: Ticket) -> None:
-        """Forget rows that never started: the ticket failed, expired or lost its client."""
-        if not ticket.waiting:
-            return
-        rows, ticket.taken = ticket.waiting, ticket.rows.n
-        lane.queued_rows -= rows
-        lane.queues[ticket.priority].remove(ticket)
-        if not lane.queued_rows:
-            self._busy_lanes.pop(lane, None)
-        self._count(-rows)
-
     def _wake(self) -> None:
-        """Give work to idle workers; with a delay set, first let a completely idle device wait for company."""
-        if self._delay_s and not self._inflight and not self._draining:
-            full = any(lane.queued_rows >= lane.max_rows for lane in self._busy_lanes)
-            if not full:
-                if self._delay is None and self._busy_lanes:
-                    self._delay = self._loop.call_later(self._delay_s, self._dispatch, "delay")
-                return
-        self._dispatch("drain" if self._draining else "idle")
+        """Call idle workers; with a delay set, first let a completely idle device wait for company."""
+        if self._delay_s and not self._schedule.inflight and not self._draining and not self._schedule.full:
+            if self._delay is None and self._schedule.queued_rows:
+                self._delay = self._loop.call_later(self._delay_s, self._call, "delay")
+            return
+        self._call("drain" if self._draining else "idle")
 
-    def _dispatch(self, reason: str) -> None:
+    def _call(self, reason: str) -> None:
         if self._delay is not None:
             self._delay.cancel()
             self._delay = None
-        while self._idle and self._busy_lanes:
-            lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
-            share = -(-lane.queued_rows // self._idle)
-            queued = lane.queued_rows
-            segments = lane.take(min(lane.max_rows, share))
-            if not lane.queued_rows:
-                del self._busy_lanes[lane]
-            if not segments:
-                self._count(lane.queued_rows - queued)
-                continue
-            rows = sum(map(len, segments))
-            now = time.perf_counter()
-            for segment in segments:
-                if segment.start == 0:
-                    self._metrics.queue_seconds.observe(now - segment.ticket.enqueued)
-            self._virtual_s = lane.used
-            lane.used += rows * lane.seconds_per_row
-            self._idle -= 1
-            self._inflight += 1
-            self._count(lane.queued_rows - queued)
-            self._metrics.inflight_batches.set(self._inflight)
-            self._metrics.batch_rows.observe(rows)
-            self._metrics.dispatch.labels("full" if rows == lane.max_rows else reason).inc()
-            self._workers.submit(self._work, lane, segments)
+        self._schedule.reason = reason
+        self._workers.call()
 
-    def _work(self, lane: Lane, segments: list[Segment]) -> None:
-        """On a worker thread: compute, then hand the outcome to the event loop, whatever it is."""
-        outcome: Computed | Exception
-        try:
-            outcome = compute(lane.generator, segments)
-        except Exception as error:  # noqa: BLE001 - the batch fails, the worker lives on
-            outcome = error
-        self._loop.call_soon_threadsafe(self._finish, lane, segments, outcome)
-
-    def _finish(self, lane: Lane, segments: list[Segment], outcome: "Computed | Exception") -> None:
-        self._idle += 1
-        self._inflight -= 1
-        self._metrics.inflight_batches.set(self._inflight)
+    def _finish(self, batch: Batch, outcome: Outcome) -> None:
         if isinstance(outcome, Exception):
-            _LOG.error("batch of %s failed: %r", lane.generator.manifest.reference, outcome)
-            for segment in segments:
+            _LOG.error("batch of %s failed: %r", batch.lane.generator.manifest.reference, outcome)
+            for segment in batch.segments:
                 if not segment.ticket.future.done():
                     segment.ticket.future.set_exception(outcome)
         else:
-            self._record(lane, outcome)
             start, offset = time.perf_counter(), 0
-            for segment in segments:
+            for segment in batch.segments:
                 segment.deliver(outcome.images[offset : offset + len(segment)])
                 offset += len(segment)
-            self._metrics.compute_seconds.labels("output").observe(time.perf_counter() - start)
-        self._count(0)
-        self._wake()
+            self._record(batch, outcome, time.perf_counter() - start)
+        self._note_if_empty()
 
-    def _record(self, lane: Lane, computed: "Computed") -> None:
-        for stage, seconds in (("input", computed.input_s), ("run", computed.run_s)):
-            self._metrics.compute_seconds.labels(stage).observe(seconds)
-        per_row = (computed.input_s + computed.run_s) / len(computed.images)
+    def _note_if_empty(self) -> None:
+        if not self._unfinished and not self._schedule.inflight:
+            self._emptied.set()
+
+    def _record(self, batch: Batch, computed: Computed, output_s: float) -> None:
+        metrics, lane = self._metrics, batch.lane
+        for segment in batch.segments:
+            if segment.start == 0:
+                metrics.queue_seconds.observe(batch.cut - segment.ticket.enqueued)
+                lane.statistics.queue.add(batch.cut - segment.ticket.enqueued)
+        metrics.batch_rows.observe(batch.rows)
+        metrics.dispatched[batch.reason].inc()
+        for stage, seconds in (("input", computed.input_s), ("run", computed.run_s), ("output", output_s)):
+            metrics.stage_seconds[stage].observe(seconds)
+        lane.statistics.record(batch.rows, computed.input_s, computed.run_s, output_s)
+        per_row = (computed.input_s + computed.run_s) / batch.rows
+        if batch.generator is not lane.generator:
+            return  # on all cores it takes less time than one worker would
         # A backlog is computed in full batches, of which a small one with its overhead tells only an upper bound.
-        if 2 * len(computed.images) >= lane.max_rows or per_row < lane.seconds_per_row:
+        if 2 * batch.rows >= lane.max_rows or per_row < lane.seconds_per_row:
             lane.seconds_per_row += _SMOOTHING * (per_row - lane.seconds_per_row)

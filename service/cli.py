@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import os
+import re
 import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service.keys import KeyFile
+from runtime.atomic import write_atomic
+from service.keys import SCOPES, KeyFile, Scope, StoredKey
 from service.settings import Settings, SettingsError, load_settings
 
 _STATE = click.option(
@@ -45,6 +49,20 @@ Examples:
 Then, in another terminal:
   curl -s http://127.0.0.1:8000/v1/samples -d '{"n": 16, "seed": 7}' -H 'Accept: image/png' -o grid.png
   curl -s http://127.0.0.1:8000/v1/models
+  latentd sample --labels 0,1,2 --n 10 --out digits.png
+  latentd bench --concurrency 8 --seconds 10
+
+\b
+Or in Python, with the clients you have:
+  import openai, tritonclient.http, tritonclient.grpc
+  openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none").images.generate(model="MODEL", prompt="")
+  tritonclient.http.InferenceServerClient("127.0.0.1:8000").get_model_metadata("MODEL")
+  tritonclient.grpc.InferenceServerClient("127.0.0.1:8001").get_model_metadata("MODEL")
+
+\b
+Beyond this machine (a key is then needed), with TLS, and a limit for each key:
+  latentd keys create dashboard --state state
+  latentd serve --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key --images-per-second 500
 """
 )
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), envvar="LATENTD_CONFIG", help="TOML file")
@@ -54,22 +72,23 @@ def serve(config: Path | None, **flags: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "LATENTD_CONFIG"}
     try:
         settings = load_settings(flags, environment, config)
-        _configure_log(settings.log_level)
-        import uvloop
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    from service.logs import configure_logs
 
-        from service.app import serve as run
+    configure_logs(settings.log_level, settings.log_format, access=settings.access_log)
+    import uvloop
 
+    from service.app import serve as run
+
+    try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings))
     except (SettingsError, RuntimeError) as error:
+        if settings.log_format == "json":  # whoever reads the log reads nothing else
+            logging.getLogger("latentd").critical("%s", error)
+            sys.exit(1)
         raise click.ClickException(str(error)) from error
-
-
-def _configure_log(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class _Keys(click.Group):
@@ -87,30 +106,102 @@ def keys() -> None:
     """Create, list and revoke API keys. A running server sees changes at once."""
 
 
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def _over_after(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A duration like 90d as the time when it is over."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", value)
+    if not found:
+        raise click.BadParameter(f"{value!r} is no duration; allowed: a number and m, h, d or w, e.g. 90d")
+    return datetime.now(UTC).replace(microsecond=0) + int(found[1]) * _UNITS[found[2]]
+
+
 @keys.command("create")
 @click.argument("name")
 @_STATE
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    default=("sample",),
+    show_default=True,
+    help="what its holder may do beside reading: draw images; train and synthesize; change what is served. Repeatable",
+)
+@click.option("--expires", metavar="DURATION", callback=_over_after, help="e.g. 12h, 90d; default: never")
+@click.option("--images-per-second", type=click.FloatRange(0, min_open=True), help="default: the server's limit")
+@click.option("--concurrent-requests", type=click.IntRange(1), help="default: the server's limit")
 @click.option("--unless-any", is_flag=True, help="do nothing where a key exists, for set-ups that start again")
-def create_key(name: str, state: Path, unless_any: bool) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="write the key to this file, for its owner and group, instead; do nothing where it holds a valid one",
+)
+def create_key(  # noqa: PLR0917 - click passes one argument per option
+    name: str,
+    state: Path,
+    scopes: tuple[Scope, ...],
+    expires: datetime | None,
+    images_per_second: float | None,
+    concurrent_requests: int | None,
+    unless_any: bool,
+    out: Path | None,
+) -> None:
     """Make a key for NAME and print it, once: only its hash is stored.
 
     \b
     latentd keys create dashboard --state state
+    latentd keys create nightly --scope sample --scope train --expires 90d --images-per-second 200
+    latentd keys create deploy --scope admin
+    latentd keys create prometheus --state state --out prometheus-key
     curl -H "Authorization: Bearer lk_…" http://127.0.0.1:8000/v1/models
     """
     file = KeyFile(state)
     if unless_any and file.all():
         click.echo(f"{file.path} holds a key already", err=True)
         return
-    click.echo(file.create(name))
+    create = partial(
+        file.create,
+        name,
+        scopes=scopes,
+        expires=expires,
+        images_per_second=images_per_second,
+        concurrent_requests=concurrent_requests,
+    )
+    if out is None:
+        click.echo(create())
+        return
+    if out.exists() and file.find(out.read_text().strip()):
+        click.echo(f"{out} holds a valid key already", err=True)
+        return
+    key = create()
+    try:
+        write_atomic(out, f"{key}\n".encode(), mode=0o640)
+    except OSError as error:
+        file.revoke(key.split("_")[1])
+        raise click.ClickException(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 @keys.command("list")
 @_STATE
 def list_keys(state: Path) -> None:
-    """Show id, creation time and name of every key."""
+    """Show id, creation time, scopes, limits and name of every key."""
     for key in KeyFile(state).all():
-        click.echo(f"{key.id}  {key.created:%Y-%m-%dT%H:%M:%SZ}  {key.name}")
+        click.echo(f"{key.id}  {key.created:%Y-%m-%dT%H:%M:%SZ}  {_rights(key)}  {key.name}")
+
+
+def _rights(key: StoredKey) -> str:
+    parts = [",".join(key.scopes)]
+    if key.images_per_second is not None:
+        parts.append(f"{key.images_per_second:g} images/s")
+    if key.concurrent_requests is not None:
+        parts.append(f"{key.concurrent_requests} at once")
+    if key.expires is not None:
+        parts.append(f"{'EXPIRED' if key.expired else 'expires'} {key.expires:%Y-%m-%dT%H:%M:%SZ}")
+    return "  ".join(parts)
 
 
 @keys.command("revoke")

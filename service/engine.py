@@ -2,25 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.manifest import Precision
+from service import observation
+from service.access import current_caller
 from service.batcher import Batcher
-from service.lanes import Rows
+from service.errors import DeadlineExceeded, Overloaded
+from service.lanes import Lane, Priority, Rows
 from service.metrics import Metrics
-from service.registry import Registry, ServedModel
+from service.quotas import Quotas
+from service.registry import Registry
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
+from service.served_models import ServedModel
 
 _Result = TypeVar("_Result")
 _ON_LOOP_ROWS = 64
+_PARTS_AHEAD = 4  # parts of a stream that are queued before the client has taken those before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,17 @@ class SampleResult:
         return None if self.labels is None else int(self.labels[row])
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A request that may be queued: `deadline` is on the clock of `time.perf_counter`, infinite without an end."""
+
+    model: ServedModel
+    lane: Lane
+    rows: Rows
+    priority: Priority
+    deadline: float
+
+
 class Engine:
     """Resolves the model, checks and sizes the request, then queues it: one bad item never reaches a batch."""
 
@@ -60,53 +78,124 @@ class Engine:
         metrics: Metrics,
         *,
         max_images: int,
+        max_stream_images: int = 100_000,
         max_output_bytes: int = 256 << 20,
         timeout_s: float,
+        quotas: Quotas | None = None,
     ) -> None:
         self.registry = registry
-        self._max_images = max_images
+        self.max_images = max_images
+        self._max_stream_images = max_stream_images
         self._max_output_bytes = max_output_bytes
         self._batcher = batcher
         self._metrics = metrics
         self._timeout_s = timeout_s
+        self._quotas = quotas or Quotas(metrics)
         self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
-    async def sample(self, request: SampleRequest) -> SampleResult:
+    async def sample(self, request: SampleRequest, model: ServedModel | None = None) -> SampleResult:
         """Generate the images of `request`.
+
+        Args:
+            model: what `request.model` was found to mean, where the caller has asked already: the bare name or alias
+                may mean another version by now.
 
         Raises:
             ServiceError: see `service.errors`; every one names the field or says when to come back.
         """
-        model = await self.registry.get(request.model)
-        lane = model.lane(request.precision)
-        rows = await self._rows(request, model)
-        images = await self._batcher.run(
-            lane,
-            rows,
-            priority=check_priority(request.priority),
-            timeout_s=check_timeout(request.timeout_s, self._timeout_s),
-        )
-        precision = lane.generator.precision
-        self._metrics.images.labels(model.name, str(model.version), precision).inc(rows.n)
-        return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
+        model = model or await self.registry.get(request.model)
+        start, ok = time.perf_counter(), False
+        try:
+            most = min(self.max_images, max(1, self._max_output_bytes // prod(model.manifest.output.shape)))
+            end = time.perf_counter() + check_timeout(request.timeout_s, self._timeout_s)
+            checked = await self._check(request, model, most, end)
+            with self._quotas.charged(current_caller(), checked.rows.n):
+                result = await self._run(checked, checked.rows)
+            ok = True
+            return result
+        finally:
+            model.statistics.record(time.perf_counter() - start, ok=ok)
 
-    async def _rows(self, request: SampleRequest, model: ServedModel) -> Rows:
-        """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
-        image_bytes = prod(model.manifest.output.shape)
-        most = min(self._max_images, max(1, self._max_output_bytes // image_bytes))
-        work = partial(build_rows, request, model.manifest, most)
-        if (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
+    async def stream(self, request: SampleRequest, model: ServedModel | None = None) -> AsyncGenerator[SampleResult]:
+        """The images of `request` in their order, some at a time, each as soon as it is ready.
 
-    async def encode(self, work: Callable[[], _Result]) -> _Result:
-        """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop."""
+        A few parts are computed ahead of what has been taken, so that a slow client holds little memory; where the
+        queue is full for a later part, it is tried again until its time is over. Each part has the server's time of a
+        request; a time that the client gave is that of all of them. Close the iterator (`contextlib.aclosing`) to
+        withdraw what has not started.
+
+        Raises:
+            ServiceError: with the first item whatever `sample` raises; later the deadline, or a failed batch.
+        """
+        model = model or await self.registry.get(request.model)
+        start, ok = time.perf_counter(), False
+        pending: deque[asyncio.Task[SampleResult]] = deque()
+        try:
+            given = request.timeout_s
+            end = inf if given is None else time.perf_counter() + check_timeout(given, given)
+            checked = await self._check(request, model, self._max_stream_images, end, labels_by_part=True)
+            n, size = checked.rows.n, checked.lane.max_rows
+            with self._quotas.charged(current_caller(), n):
+                first = await self._run(checked, checked.rows.part(0, min(size, n)))
+            starts = deque(range(size, n, size))
+            yield first
+            while starts or pending:
+                while starts and len(pending) < _PARTS_AHEAD:
+                    part = checked.rows.part(starts[0], min(starts.popleft() + size, n))
+                    pending.append(asyncio.create_task(self._run_when_admitted(checked, part)))
+                yield await pending[0]
+                pending.popleft()
+            ok = True
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            model.statistics.record(time.perf_counter() - start, ok=ok)
+
+    async def encode(self, work: Callable[[], _Result], *, quick: bool = False) -> _Result:
+        """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop; `quick` work on it."""
         start = time.perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
+            return work() if quick else await self.off_loop(work)
         finally:
-            self._metrics.compute_seconds.labels("encode").observe(time.perf_counter() - start)
+            self._metrics.stage_seconds["encode"].observe(time.perf_counter() - start)
+
+    async def off_loop(self, work: Callable[[], _Result]) -> _Result:
+        """Run `work` in the encoder pool; for whatever else takes milliseconds."""
+        return await asyncio.get_running_loop().run_in_executor(self._encoders, work)
 
     def close(self) -> None:
         """Stop the encoder pool; the batcher is closed by its owner."""
         self._encoders.shutdown()
+
+    async def _check(
+        self, request: SampleRequest, model: ServedModel, most: int, end: float, *, labels_by_part: bool = False
+    ) -> _Checked:
+        """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
+        seen = observation.current()
+        seen.model, seen.version = model.name, str(model.version)
+        lane = model.lane(request.precision)
+        work = partial(build_rows, request, model.manifest, most, labels_by_part=labels_by_part)
+        small = (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS
+        rows = work() if small else await self.off_loop(work)
+        seen.rows += rows.n
+        return _Checked(model, lane, rows, check_priority(request.priority), end)
+
+    async def _run(self, checked: _Checked, rows: Rows) -> SampleResult:
+        timeout_s = min(checked.deadline - time.perf_counter(), self._timeout_s)
+        if timeout_s <= 0:
+            raise DeadlineExceeded("the request's time was over before all of its images were queued")
+        images = await self._batcher.run(checked.lane, rows, priority=checked.priority, timeout_s=timeout_s)
+        model, precision = checked.model, checked.lane.generator.precision
+        self._metrics.images.labels(model.name, str(model.version), precision).inc(rows.n)
+        return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
+
+    async def _run_when_admitted(self, checked: _Checked, rows: Rows) -> SampleResult:
+        end = min(checked.deadline, time.perf_counter() + self._timeout_s)
+        while True:
+            try:
+                return await self._run(checked, rows)
+            except Overloaded as busy:
+                if time.perf_counter() + busy.retry_after_s > end:
+                    raise
+                await asyncio.sleep(max(0.005, busy.retry_after_s))

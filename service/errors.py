@@ -7,11 +7,16 @@
     │  ├─ TooLarge               a body over its limit
     │  └─ UnsupportedMedia       a body of a type that is not read
     ├─ Unauthenticated           no key, or one that is not valid
-    ├─ NotFound                  no such model, version or route
+    ├─ PermissionDenied          a valid key without the scope, or a web page of another site
+    ├─ NotFound                  no such model, version, alias or route
+    ├─ Conflict                  what is there already forbids it
     ├─ MethodNotAllowed          the route exists, this method does not
     ├─ Busy                      come back in `retry_after_s` seconds
     │  ├─ Overloaded             the queue is full, or cannot meet the deadline
+    │  ├─ RateLimited            this caller has had its share
     │  ├─ NotReady               still loading
+    │  │  └─ StorageUnavailable  the job database is locked or gone
+    │  │     └─ DiskFull         no room on the server's disk
     │  └─ Draining               shutting down
     ├─ DeadlineExceeded          the time the client gave has passed
     ├─ Cancelled                 the client went away
@@ -21,9 +26,12 @@
 Each transport owns one table from `kind` to its status; a test proves that every kind is in both.
 """
 
+import difflib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import ClassVar
+
+_LONGEST_NAME = 80  # of a field that a client made up: comparing or repeating a longer one would cost seconds
 
 
 class ServiceError(Exception):
@@ -52,6 +60,14 @@ class InvalidRequest(ServiceError):
         """The message every refused field gets: its name, the value received, what is allowed."""
         return cls(f"{name}: got {_short(value)}; allowed: {allowed}", param=name)
 
+    @classmethod
+    def unknown(cls, name: str, value: object, known: Collection[str]) -> "InvalidRequest":
+        """The message for a field that does not exist; a likely misspelling is pointed out."""
+        near = difflib.get_close_matches(name, known, 1) if len(name) <= _LONGEST_NAME else []
+        advice = f" (did you mean {near[0]}?)" if near else ""
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+        return cls(f"{shown}: unknown field, got {_short(value)}{advice}; allowed: {', '.join(known)}", param=shown)
+
 
 class TooLarge(InvalidRequest):
     """A body over its size limit."""
@@ -71,10 +87,22 @@ class Unauthenticated(ServiceError):
     kind = "unauthenticated"
 
 
+class PermissionDenied(ServiceError):
+    """The caller is known, and may not do this."""
+
+    kind = "permission_denied"
+
+
 class NotFound(ServiceError):
     """No such thing."""
 
     kind = "not_found"
+
+
+class Conflict(ServiceError):
+    """What is there already forbids it."""
+
+    kind = "conflict"
 
 
 class MethodNotAllowed(ServiceError):
@@ -88,8 +116,8 @@ class Busy(ServiceError):
 
     kind = "overloaded"
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after_s: float, param: str | None = None) -> None:
+        super().__init__(message, param=param)
         self.retry_after_s = retry_after_s
 
 
@@ -99,10 +127,24 @@ class Overloaded(Busy):
     kind = "overloaded"
 
 
+class RateLimited(Busy):
+    """The caller has used up its images per second, or has too many requests open."""
+
+    kind = "rate_limited"
+
+
 class NotReady(Busy):
     """Models are still being loaded."""
 
     kind = "not_ready"
+
+
+class StorageUnavailable(NotReady):
+    """Nothing can be stored now: the database of jobs is locked, full or gone."""
+
+
+class DiskFull(StorageUnavailable):
+    """No room on the server's disk."""
 
 
 class Draining(Busy):

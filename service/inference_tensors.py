@@ -21,6 +21,8 @@ from service.sampling import SampleRequest
 
 PLATFORM = "onnxruntime_onnx"
 OUTPUT = "images"
+EXTENSIONS = ("binary_tensor_data", "parameters", "model_configuration", "statistics", "model_repository")
+"""What the server offers beyond the protocol; the first is HTTP's alone."""
 _DATATYPES = {"latents": "FP32", "seed": "UINT64", "label": "INT64", "truncation": "FP32"}
 _NUMPY: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT64": np.dtype("<u8"), "INT64": np.dtype("<i8")}
 

@@ -4,28 +4,48 @@ A key is ``lk_<id>_<secret>`` with 256 random bits of secret, so a plain hash is
 cheap to check on every request. The id names the key in lists; the whole key is compared, in constant time.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from runtime.atomic import write_atomic
 from service.settings import SettingsError
+
+Scope = Literal["sample", "train", "admin"]
+"""`sample`: draw images; `train`: files and jobs; `admin`: change what is served. Reading needs a key without scope."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+DRAWING: tuple[Scope, ...] = ("sample",)
+"""What a key may do where nothing else is said."""
 
 
 class StoredKey(BaseModel):
     """One entry of `keys.json`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     id: str
     name: str
     sha256: str
-    created: datetime
+    created: AwareDatetime
+    scopes: tuple[Scope, ...] = DRAWING
+    expires: AwareDatetime | None = None
+    images_per_second: float | None = Field(default=None, gt=0, description="null: the server's limit")
+    concurrent_requests: int | None = Field(default=None, ge=1, description="null: the server's limit")
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= datetime.now(UTC)
 
 
 _KEYS = TypeAdapter(list[StoredKey])
@@ -40,6 +60,11 @@ class KeyFile:
         self._keys: list[StoredKey] = []
         self.ever_held = False
         """This process has seen a key: from then on calls need one, so that revoking the last opens nothing."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether a call needs a key."""
+        return bool(self.all()) or self.ever_held
 
     def all(self) -> list[StoredKey]:
         """All keys; the file is read again when it has changed.
@@ -61,20 +86,47 @@ class KeyFile:
             self.ever_held = self.ever_held or bool(self._keys)
         return self._keys
 
-    def create(self, name: str) -> str:
-        """Make a key and return it: the only time that it can be seen."""
+    def create(
+        self,
+        name: str,
+        *,
+        scopes: Collection[Scope] = DRAWING,
+        expires: datetime | None = None,
+        images_per_second: float | None = None,
+        concurrent_requests: int | None = None,
+    ) -> str:
+        """Make a key and return it: the only time that it can be seen.
+
+        Args:
+            scopes: what its holder may do; reading what is served needs none.
+            expires: refused from then on.
+            images_per_second: its own limit instead of the server's.
+            concurrent_requests: likewise.
+        """
         key_id = secrets.token_hex(4)
         key = f"lk_{key_id}_{secrets.token_urlsafe(32)}"
-        stored = StoredKey(id=key_id, name=name, sha256=_hash(key), created=datetime.now(UTC).replace(microsecond=0))
-        self._write([*self.all(), stored])
+        stored = StoredKey(
+            id=key_id,
+            name=name,
+            sha256=_hash(key),
+            created=datetime.now(UTC).replace(microsecond=0),
+            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            expires=expires,
+            images_per_second=images_per_second,
+            concurrent_requests=concurrent_requests,
+        )
+        with self._locked():
+            self._write([*self.all(), stored])
         return key
 
     def revoke(self, key_id: str) -> bool:
         """Remove the key with this id; False where there is none."""
-        remaining = [key for key in self.all() if key.id != key_id]
-        if len(remaining) == len(self.all()):
-            return False
-        self._write(remaining)
+        with self._locked():
+            keys = self.all()
+            remaining = [key for key in keys if key.id != key_id]
+            if len(remaining) == len(keys):
+                return False
+            self._write(remaining)
         return True
 
     def find(self, presented: str) -> StoredKey | None:
@@ -86,8 +138,16 @@ class KeyFile:
                 found = key
         return found
 
-    def _write(self, keys: list[StoredKey]) -> None:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Writers take turns, so that none overwrites what another has just added."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(".keys.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._read_at = None  # two writes within one tick of the clock would look like one
+            yield
+
+    def _write(self, keys: list[StoredKey]) -> None:
         content = json.dumps([key.model_dump(mode="json") for key in keys], indent=2) + "\n"
         write_atomic(self.path, content.encode(), mode=0o600)
 

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.generator import Generator
+from runtime.latents import labels_from_seeds
+from service.statistics import LaneStatistics
+from service.tracing import Span
 
 Priority = Literal["interactive", "bulk"]
 
@@ -24,6 +27,7 @@ class Rows:
         latents: float32 ``[n, latent_dim]``, or None where `seeds` is given.
         labels: int64 ``[n]`` for a conditional model, else None.
         truncation: float32 ``[n]``, or None for no truncation.
+        label_classes: where above 0, `labels` is None and each `part` draws its own from its seeds.
     """
 
     n: int
@@ -31,18 +35,44 @@ class Rows:
     latents: NDArray[np.float32] | None
     labels: NDArray[np.int64] | None
     truncation: NDArray[np.float32] | None
+    label_classes: int = 0
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows ``start … stop - 1``."""
+        rows = slice(start, stop)
+        labels = None if self.labels is None else self.labels[rows]
+        if self.label_classes:
+            assert self.seeds is not None
+            labels = labels_from_seeds(self.seeds[rows], self.label_classes)
+        return Rows(
+            n=stop - start,
+            seeds=None if self.seeds is None else self.seeds[rows],
+            latents=None if self.latents is None else self.latents[rows],
+            labels=labels,
+            truncation=None if self.truncation is None else self.truncation[rows],
+        )
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back."""
+    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back.
+
+    Attributes:
+        enqueued: when it joined, on the clock of `time.perf_counter`.
+        span: the request's, where it is traced.
+        started: when its first batch was cut; None while it waits.
+        failed: set by the worker whose batch failed, which `future` learns of a moment later.
+    """
 
     rows: Rows
     priority: Priority
     future: "asyncio.Future[NDArray[np.uint8]]"
     enqueued: float
+    span: Span | None = None
+    started: float | None = None
     taken: int = 0
     done: int = 0
+    failed: bool = False
     images: NDArray[np.uint8] | None = None
 
     @property
@@ -85,15 +115,18 @@ class Lane:
     Attributes:
         max_rows: most rows of a batch, from the measured compute time.
         seconds_per_row: running estimate of one worker's time per row.
+        wide: the same generator on several cores, for a request that comes alone; None: it gains nothing.
     """
 
     generator: Generator
     max_rows: int
     seconds_per_row: float
+    wide: Generator | None = None
     used: float = 0.0
     batches: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
     queued_rows: int = 0
+    statistics: LaneStatistics = field(default_factory=LaneStatistics)
 
     def take(self, most: int) -> list[Segment]:
         """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""
@@ -105,7 +138,7 @@ class Lane:
             queue = self.queues[priority]
             while queue and most:
                 ticket = queue[0]
-                if ticket.future.done():  # failed, expired or cancelled; its task has not run yet to withdraw it
+                if ticket.failed or ticket.future.done():  # or expired, or cancelled: its task has yet to withdraw it
                     self.queued_rows -= ticket.waiting
                     ticket.taken = ticket.rows.n
                     queue.popleft()

@@ -16,10 +16,12 @@ from prometheus_client import (
 from runtime import __version__
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_QUEUE_SECONDS = (0.0001, 0.00025, 0.0005, *_SECONDS)  # an idle server starts a batch in less than a millisecond
+_STAGE_SECONDS = (0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *_SECONDS[:-2])  # a batch is made to last a few
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 DISPATCH_REASONS = ("full", "idle", "delay", "drain")
-REJECT_REASONS = ("queue_full", "deadline", "cancelled", "size", "draining")
+REJECT_REASONS = ("queue_full", "deadline", "cancelled", "rate", "size", "draining")
 STAGES = ("input", "run", "output", "encode")
 
 
@@ -47,14 +49,14 @@ class Metrics:
         self.queue_seconds = Histogram(
             "latentd_queue_duration_seconds",
             "From the enqueueing of a request to the start of its first batch.",
-            buckets=_SECONDS,
+            buckets=_QUEUE_SECONDS,
             registry=registry,
         )
         self.compute_seconds = Histogram(
             "latentd_compute_duration_seconds",
             "Time of one batch (input, run, output) or of one answer (encode).",
             ["stage"],
-            buckets=_SECONDS,
+            buckets=_STAGE_SECONDS,
             registry=registry,
         )
         self.batch_rows = Histogram("latentd_batch_rows", "Rows per batch.", buckets=_ROWS, registry=registry)
@@ -82,9 +84,23 @@ class Metrics:
             registry=registry,
         )
         self.inflight_batches = Gauge("latentd_inflight_batches", "Batches being computed.", registry=registry)
-        for reason in DISPATCH_REASONS:
-            self.dispatch.labels(reason)
+        self.disk_free_bytes = Gauge(
+            "latentd_disk_free_bytes", "Free space that the server may use.", ["folder"], registry=registry
+        )
+        self.disk_size_bytes = Gauge(
+            "latentd_disk_size_bytes", "Size of the file system of a folder.", ["folder"], registry=registry
+        )
+        self.gpu_memory_bytes = Gauge(
+            "latentd_gpu_memory_bytes", "Memory of a GPU, used and free.", ["gpu", "state"], registry=registry
+        )
+        self.gpu_utilization_ratio = Gauge(
+            "latentd_gpu_utilization_ratio", "Share of time in which a GPU was busy.", ["gpu"], registry=registry
+        )
+        self.jobs = Gauge("latentd_jobs", "Jobs in the database.", ["kind", "status"], registry=registry)
+        self.job_step = Gauge("latentd_job_step", "Images seen by the job that reported last.", registry=registry)
+        self.job_loss = Gauge("latentd_job_loss", "Its generator's loss.", registry=registry)
+        self.job_images_per_second = Gauge("latentd_job_images_per_second", "Its speed.", registry=registry)
+        self.dispatched = {reason: self.dispatch.labels(reason) for reason in DISPATCH_REASONS}
         for reason in REJECT_REASONS:
             self.rejected.labels(reason)
-        for stage in STAGES:
-            self.compute_seconds.labels(stage)
+        self.stage_seconds = {stage: self.compute_seconds.labels(stage) for stage in STAGES}

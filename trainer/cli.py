@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-_PRECISIONS = ("fp32", "int8")
+_PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def _list_recipes(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -7,6 +7,7 @@
        ├─ ConfigError     a recipe, a `--set`, or a field's value
        ├─ DataError       images that are missing, unreadable or do not fit together
        ├─ RunError        a run folder that cannot be used or resumed
+       │  └─ RunHeld      another process works in it
        ├─ CollapseError   a run that collapsed more often than it may
        └─ ExportError     a graph that does not load, run or agree with its reference
 """
@@ -26,6 +27,10 @@ class DataError(TrainerError):
 
 class RunError(TrainerError):
     """The run folder belongs to another run, or its checkpoint cannot be read."""
+
+
+class RunHeld(RunError):
+    """Another process works in the run folder."""
 
 
 class CollapseError(TrainerError):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -24,15 +25,17 @@ from trainer.config import Config
 from trainer.errors import ExportError
 from trainer.grids import to_uint8
 from trainer.networks.base import Encoder, Generator, Posterior
+from trainer.stripping import strip
 
 OPSET = 20
 ENCODER_FILE = "encoder.onnx"
+_CHECK_SECONDS = 300
 
 
 class ExportConfig(Config):
     """What the package holds."""
 
-    precisions: tuple[Literal["fp32", "int8"], ...] = ("fp32", "int8")
+    precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "int8")
     """Graphs to write; fp32, the reference of the others, is always among them."""
 
     int8: Int8Config = Int8Config()
@@ -42,7 +45,7 @@ class ExportConfig(Config):
     """Fresh latents on which each graph is compared with its reference."""
 
     min_psnr_db: float = Field(default=20.0, ge=0)
-    """Least signal-to-noise ratio of int8 against fp32; below it nothing is published."""
+    """Least signal-to-noise ratio of fp16 and int8 against fp32; below it one is left out."""
 
     @model_validator(mode="after")
     def _with_reference(self) -> "ExportConfig":
@@ -114,35 +117,24 @@ def _export(graph: nn.Module, inputs: dict[str, Tensor], output: str, path: Path
     path.write_bytes(model.SerializeToString())
 
 
-def strip(model: onnx.ModelProto) -> None:
-    """Remove what is not computation: metadata carries source paths and code, stale shapes break quantizers."""
-    del model.metadata_props[:]
-    model.doc_string = ""
-    del model.graph.metadata_props[:]
-    del model.graph.value_info[:]
-    for values in (
-        model.graph.node,
-        model.graph.input,
-        model.graph.output,
-        model.graph.initializer,
-        model.functions,
-    ):
-        for value in values:
-            del value.metadata_props[:]
-            value.doc_string = ""
-
-
 def check_in_subprocess(paths: list[Path]) -> None:
     """Load and run every graph in another process.
 
     Raises:
         ExportError: it refused a graph or crashed.
     """
+    names = ", ".join(path.name for path in paths)
     command = [sys.executable, "-m", "trainer.check_graph", *map(str, paths)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603
-    if result.returncode != 0:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{names}: does not end in onnxruntime within {_CHECK_SECONDS} s") from error
+    if result.returncode < 0:
+        name = signal.Signals(-result.returncode).name
+        raise ExportError(f"{names}: ends the process that runs it in onnxruntime, by {name}")
+    if result.returncode:
         reason = result.stderr.strip().rpartition("\n")[2] or f"exit status {result.returncode}"
-        raise ExportError(f"{', '.join(path.name for path in paths)}: does not run in onnxruntime: {reason}")
+        raise ExportError(f"{names}: does not run in onnxruntime: {reason}")
 
 
 class GraphSession:

@@ -1,6 +1,8 @@
 """Sample grids with fixed seeds, enlarged so that a person sees the pixels: one row per class, or one film strip
 below the other."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ _MAX_ROWS = 20
 _MIN_SIDE = 48
 _STRIPS = 10
 _GAP = 8
+
+Sampler = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.uint8]]
+"""Latents float32 ``[n, dim]`` and labels int64 ``[n]`` to images uint8 ``[n, …]``."""
 
 
 def grid_seeds(
@@ -45,6 +50,12 @@ def draw_grid(generator: Generator, classes: int) -> bytes:
     seeds, labels = grid_seeds(classes if generator.conditional else 1, frames=generator.frames)
     latents = torch.from_numpy(latents_from_seeds(seeds, generator.latent_dim))
     return encode_grid(to_uint8(generate(generator, latents, torch.from_numpy(labels))).numpy())
+
+
+def sample_grid(sampler: Sampler, dim: int, classes: int, frames: int) -> bytes:
+    """The PNG of what a graph makes of the fixed seeds; 0 `classes`: it takes no labels."""
+    seeds, labels = grid_seeds(max(1, classes), frames=frames)
+    return encode_grid(sampler(latents_from_seeds(seeds, dim), labels))
 
 
 def to_uint8(images: torch.Tensor) -> torch.Tensor:

@@ -43,8 +43,22 @@ class Loop:
     The caller seeds PyTorch before it builds `system`; a resumed run takes its random state from the checkpoint.
     """
 
-    def __init__(self, recipe: Recipe, data: DataSplit, system: System, run: RunFolder, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: DataSplit,
+        system: System,
+        run: RunFolder,
+        fabric: Fabric,
+        *,
+        watch: Watch | None = None,
+        events: EventLog | None = None,
+    ) -> None:
         """Put the images on the device and load the checkpoint.
+
+        Args:
+            watch: what is looked at on the way; None: what the recipe asks for.
+            events: where metrics and grids go beside the run's files; None: TensorBoard.
 
         Raises:
             RunError: the checkpoint is damaged, or was made from other images.
@@ -55,8 +69,8 @@ class Loop:
         self.position: Position = {"images": 0, "steps": 0, "seconds": 0.0}
         self._alarm, self._watch, self._events = (
             Alarm(recipe.alarm, recipe.objective.idle_loss(recipe.training.batch_size)),
-            Watch(recipe, data.train),
-            EventLog(run.tensorboard),
+            watch or Watch(recipe, data.train),
+            events or EventLog(run.tensorboard),
         )
         self._sums: dict[str, tuple[Tensor, int]] = {}
         steps = recipe.training

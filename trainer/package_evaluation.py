@@ -80,7 +80,7 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
         OSError: its folder may not be written.
     """
     package = find_package(request.package, request.store)
-    data = _open_images(request, package.manifest)
+    data = open_images(package.manifest, request.data, request.cache)
     choice = request.features or default_choice(data)
     config = parse(
         EvaluationConfig,
@@ -93,8 +93,8 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
         "evaluate",
     )
     _describe(request, package.manifest, data, say)
-    sampler = _Sampler(Generator(package, request.precision))
-    names = tuple(package.manifest.classes)
+    names = _measured_names(package.manifest, data)
+    sampler = _Sampler(Generator(package, request.precision), names)
     eyes = open_eyes(choice, data, request.cache, config.real_images)
     evaluator = Evaluator(config, data, eyes)
     found = evaluator.measure(draw_samples(config, names, package.manifest.latent.dim, sampler))
@@ -103,17 +103,25 @@ def evaluate_package(request: EvaluationRequest, say: Say) -> tuple[Package, Eva
     return _write(package, evidence, config), found
 
 
-def _open_images(request: EvaluationRequest, manifest: Manifest) -> DataSplit:
-    """The images, prepared and split as for the training of the package."""
+def open_images(manifest: Manifest, images: Path | None, cache: Path) -> DataSplit:
+    """The images, prepared and split as for the training of the package.
+
+    Args:
+        images: as for `latentd train`; None: the built-in ones.
+        cache: where decoded images are kept.
+
+    Raises:
+        DataError: missing, unreadable, or of another size or other classes than the package makes.
+    """
     settings = manifest.provenance.config.get("data", {})
-    if request.data is None and settings.get("path") is not None:
+    if images is None and settings.get("path") is not None:
         raise DataError(f"--data is missing: {manifest.reference} was trained on {manifest.provenance.data.source}")
-    path = None if request.data is None else str(request.data.resolve())
+    path = None if images is None else str(images.resolve())
     try:
         config = DataConfig.model_validate({**settings, "path": path})
     except ValidationError:  # of an earlier latentd
         config = DataConfig(path=path)
-    data = open_data(config, request.cache / "images")
+    data = open_data(config, cache / "images")
     shape, expected = data.train.images.shape[1:], manifest.output.shape
     if shape != expected:
         raise DataError(
@@ -121,9 +129,14 @@ def _open_images(request: EvaluationRequest, manifest: Manifest) -> DataSplit:
             f"{'×'.join(map(str, expected))}"
         )
     ours, theirs = tuple(manifest.classes), data.train.class_names
-    if ours and theirs and ours != theirs:
+    if ours and not set(theirs) <= set(ours):
         raise DataError(f"{data.source}: classes {_some(theirs)}; {manifest.reference} makes {_some(ours)}")
     return data
+
+
+def _measured_names(manifest: Manifest, data: DataSplit) -> tuple[str, ...]:
+    """The package's classes that there are images of, in the images' order; all of them for unlabelled images."""
+    return (data.train.class_names or tuple(manifest.classes)) if manifest.classes else ()
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -162,14 +175,19 @@ def _write(package: Package, evidence: Evidence, config: EvaluationConfig) -> Pa
 
 
 class _Sampler:
-    """A package's generator, a batch at a time."""
+    """A package's generator, a batch at a time, for labels that count through `names`."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, names: tuple[str, ...]) -> None:
         self._generator = generator
+        classes = generator.manifest.classes
+        self._places = np.array([classes.index(name) for name in names] or [0], np.int64)
 
     def __call__(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
         """See `trainer.evaluation.Sampler`."""
         starts = watched(range(0, len(latents), _BATCH), "samples")
         return np.concatenate(
-            [self._generator.run(latents[start : start + _BATCH], labels[start : start + _BATCH]) for start in starts]
+            [
+                self._generator.run(latents[start : start + _BATCH], self._places[labels[start : start + _BATCH]])
+                for start in starts
+            ]
         )

@@ -14,7 +14,6 @@ from runtime import __version__
 from runtime.encoder import Encoder as ServedEncoder
 from runtime.generator import Generator as ServedGenerator
 from runtime.images import encode_npz
-from runtime.latents import latents_from_seeds
 from runtime.manifest import (
     DataSource,
     EncoderFile,
@@ -31,10 +30,13 @@ from runtime.manifest import (
 from runtime.package import Package, describe_file
 from runtime.store import DirectoryStore
 from trainer.checkpoints import Position
-from trainer.compress.int8 import quantize_int8
+from trainer.compress.base import QuantizationMethod
+from trainer.compress.fp16 import Fp16Config
+from trainer.compress.quantization import quantize
+from trainer.compress.speed import BATCH, speed_ratio
 from trainer.data import DataSplit
 from trainer.errors import ExportError
-from trainer.evaluation import Evaluator, draw_samples
+from trainer.evaluation import Evaluator, Sampler, draw_like, draw_samples
 from trainer.evaluation.feature_choice import open_eyes
 from trainer.evaluation.gates import judge_gates
 from trainer.evaluation.reconstruction import reconstruction_error
@@ -49,22 +51,18 @@ from trainer.export import (
     export_fp32,
     graph_file,
 )
-from trainer.grids import encode_grid, grid_seeds
+from trainer.grids import sample_grid
 from trainer.networks.base import Encoder, Generator
-from trainer.parity import compare
+from trainer.parity import TOLERANCE, compare, is_reproducible
+from trainer.probes import CALIBRATION_SEED, PARITY_SEED, SELF_TEST_IMAGES, SELF_TEST_SEED, Probe, draw_probe
 from trainer.recipe import Recipe
+from trainer.report.before import PREFIX as BEFORE_PREFIX
+from trainer.report.before import Before
 from trainer.report.evidence import Evidence, History
 from trainer.report.pictures import draw_pictures
 from trainer.reports import evenly_spaced, metrics_json
 
-# Row seeds of each purpose, apart from one another and from the small ones that people use.
-CALIBRATION_SEED = 3_000_000
-PARITY_SEED = 2_000_000
-SELF_TEST_SEED = 4_000_000
-_SELF_TEST_IMAGES = 8
 _ENCODER_DIFFERENCE = 0.01  # latents have unit variance
-# Mean difference in 8-bit levels that another processor's arithmetic may make; int8 rounds at many steps.
-_TOLERANCE: dict[Precision, float] = {"fp32": 0.5, "fp16": 1.0, "int8": 3.0}
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,9 @@ class Trained:
         history: lines of the run's `metrics.jsonl`.
         encoder: eval mode, on the CPU; None for systems that make images only.
         parent: the package whose weights training began with; None: it began with random ones.
+        before: what that package scores on the same images; None: nobody asked.
+        classes: of the generator, where they are not those of the images; None: they are.
+        places: number among `classes` of each class of the images.
     """
 
     recipe_name: str
@@ -89,11 +90,27 @@ class Trained:
     encoder: Encoder | None = None
     history: History = field(default_factory=list)
     parent: Manifest | None = None
+    before: Before | None = None
+    classes: tuple[str, ...] | None = None
+    places: tuple[int, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes that the generator can be asked for."""
+        names = self.data.train.class_names if self.classes is None else self.classes
+        return names if self.generator.conditional else ()
+
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """Those of them that there are images of, in the images' order."""
         return self.data.train.class_names if self.generator.conditional else ()
+
+    def sampler(self, session: GraphSession) -> Sampler:
+        """`session` for labels of the images."""
+        if self.classes is None or not self.generator.conditional:
+            return session
+        places = np.array(self.places, np.int64)
+        return lambda latents, labels: session(latents, places[labels])
 
 
 @dataclass
@@ -102,16 +119,27 @@ class _Staged:
 
     folder: Path
     parity: dict[Precision, Parity] = field(default_factory=dict)
+    methods: dict[Precision, QuantizationMethod] = field(default_factory=dict)
+    speed: dict[Precision, float] = field(default_factory=dict)
     reproducible: dict[Precision, bool] = field(default_factory=dict)
     evaluation: dict[str, Measurement] = field(default_factory=dict)
     evidence: Evidence | None = None
 
 
-def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say: Callable[[str], None]) -> Package:
+def publish(
+    trained: Trained,
+    store: DirectoryStore,
+    name: str,
+    cache: Path,
+    say: Callable[[str], None],
+    *,
+    accept: Callable[[Package], None] = lambda _: None,
+) -> Package:
     """Export, quantize, compare, measure and publish `trained` as the next version of `name`.
 
     Args:
         cache: folder where a judge is kept, if the recipe's evaluation asks for one.
+        accept: is shown the package before it is published, with 1 for its version; what it raises ends the matter.
 
     Raises:
         ExportError: a graph does not run, or does not agree with its reference. Nothing is published then.
@@ -119,7 +147,7 @@ def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say
     with store.stage() as folder:
         staged = _Staged(folder)
         say("exporting to ONNX")
-        sessions = _export(trained, staged)
+        sessions = _export(trained, staged, say)
         encode = _export_encoder(trained, staged)
         say("measuring samples")
         _measure(trained, staged, sessions, cache)
@@ -133,39 +161,47 @@ def publish(trained: Trained, store: DirectoryStore, name: str, cache: Path, say
         def describe(version: int) -> Manifest:
             return _manifest(trained, staged, name, version, created)
 
-        _check_as_served(Package(folder, describe(1)))
+        finished = Package(folder, describe(1))
+        _check_as_served(finished)
+        accept(finished)
         return store.publish(name, folder, describe)
 
 
-def _export(trained: Trained, staged: _Staged) -> dict[Precision, GraphSession]:
-    """Write and check every graph, and compare it with its reference."""
+def _export(trained: Trained, staged: _Staged, say: Callable[[str], None]) -> dict[Precision, GraphSession]:
+    """Write and check every graph, and compare it with its reference; what is too far from it is left out."""
     config = trained.recipe.export
     graph = ExportGraph(trained.generator, conditional=bool(trained.class_names))
     fp32 = staged.folder / graph_file("fp32")
     export_fp32(graph, fp32)
-    if "int8" in config.precisions:
-        latents, labels = _inputs(trained, CALIBRATION_SEED, config.int8.images)
-        inputs: dict[str, NDArray[Any]] = {"latents": latents} | ({"label": labels} if graph.conditional else {})
-        quantize_int8(fp32, staged.folder / graph_file("int8"), inputs, config.int8)
+    methods: dict[Precision, QuantizationMethod] = {"fp16": Fp16Config(), "int8": config.int8}
+    staged.methods = {name: method for name, method in methods.items() if name in config.precisions}
+    for precision, method in staged.methods.items():
+        inputs = _probe(trained, CALIBRATION_SEED, method.calibration_images).inputs()
+        quantize(fp32, staged.folder / graph_file(precision), inputs, method)
     precisions: list[Precision] = sorted(config.precisions)
     check_in_subprocess([staged.folder / graph_file(precision) for precision in precisions])
     sessions = {precision: GraphSession(staged.folder / graph_file(precision)) for precision in precisions}
 
-    latents, labels = _inputs(trained, PARITY_SEED, config.parity_images)
+    probe = _probe(trained, PARITY_SEED, config.parity_images)
     with torch.no_grad():
-        reference = graph(torch.from_numpy(latents), torch.from_numpy(labels)).numpy()
-    images = sessions["fp32"](latents, labels)
+        reference = graph(torch.from_numpy(probe.latents), torch.from_numpy(probe.labels)).numpy()
+    images = sessions["fp32"](probe.latents, probe.labels)
     staged.parity["fp32"] = compare(images, reference, "torch")
     if staged.parity["fp32"].max_abs > 1:
         raise ExportError(f"generator.onnx differs from PyTorch by up to {staged.parity['fp32'].max_abs} levels")
-    if "int8" in sessions:
-        staged.parity["int8"] = compare(sessions["int8"](latents, labels), images, "fp32")
-        psnr = staged.parity["int8"].psnr_db
-        if psnr is not None and psnr < config.min_psnr_db:
-            raise ExportError(
-                f"int8 lies {psnr:.1f} dB from fp32, export.min_psnr_db asks for {config.min_psnr_db}; "
-                "--set export.precisions=[fp32] leaves it out"
+    for precision in staged.methods:
+        found = compare(sessions[precision](probe.latents, probe.labels), images, "fp32")
+        if found.psnr_db is not None and found.psnr_db < config.min_psnr_db:
+            say(
+                f"{precision} is left out: {found.psnr_db:.1f} dB from fp32, export.min_psnr_db asks for "
+                f"{config.min_psnr_db:g}; latentd quantize has other methods"
             )
+            del sessions[precision]
+            (staged.folder / graph_file(precision)).unlink()
+            continue
+        staged.parity[precision] = found
+        few = _probe(trained, PARITY_SEED, BATCH)
+        staged.speed[precision] = round(speed_ratio(sessions["fp32"], sessions[precision], few), 2)
     return sessions
 
 
@@ -191,16 +227,21 @@ def _measure(trained: Trained, staged: _Staged, sessions: dict[Precision, GraphS
     report is on fp32."""
     config, dim = trained.recipe.evaluation, trained.generator.latent_dim
     eyes = open_eyes(config.features, trained.data, cache, config.real_images)
-    evaluator = Evaluator(config, trained.data, eyes)
+    evaluator, names = Evaluator(config, trained.data, eyes), trained.measured_names
+    if trained.before is not None:
+        staged.evaluation |= {f"{BEFORE_PREFIX}{name}": found for name, found in trained.before.measures.items()}
     for precision, session in sessions.items():
-        found = evaluator.measure(draw_samples(config, trained.class_names, dim, session))
+        sampler = trained.sampler(session)
+        found = evaluator.measure(draw_samples(config, names, dim, sampler))
+        if trained.before is not None:
+            like = draw_like(config, trained.data.held_out, dim, sampler, conditional=bool(names))
+            found = trained.before.compare(found, evaluator.held_out_distance(like))
         prefix = "" if precision == "fp32" else f"{precision}."
         staged.evaluation |= {prefix + name: measured for name, measured in found.measures.items()}
         if precision == "fp32":
-            pictures = draw_pictures(session, dim, trained.class_names, found, evaluator.data.train)
-            staged.evidence = Evidence(
-                precision, config, trained.data, eyes, found, pictures, evenly_spaced(trained.history)
-            )
+            pictures = draw_pictures(sampler, dim, names, found, evaluator.data.train)
+            history = evenly_spaced(trained.history)
+            staged.evidence = Evidence(precision, config, trained.data, eyes, found, pictures, history, trained.before)
 
 
 def _write_evidence(
@@ -208,23 +249,19 @@ def _write_evidence(
 ) -> None:
     """The files beside the graphs: checkpoint, recorded outputs, grid, metrics."""
     (staged.folder / "checkpoint.pt").write_bytes(trained.checkpoint.read_bytes())
-    latents, labels = _inputs(trained, SELF_TEST_SEED, _SELF_TEST_IMAGES)
+    probe = _probe(trained, SELF_TEST_SEED, SELF_TEST_IMAGES)
     recorded: dict[str, NDArray[Any]] = {
-        f"images_{precision}": session(latents, labels) for precision, session in sessions.items()
+        f"images_{precision}": session(probe.latents, probe.labels) for precision, session in sessions.items()
     }
-    staged.reproducible = {
-        precision: np.array_equal(session(latents, labels, batch=1), recorded[f"images_{precision}"])
-        for precision, session in sessions.items()
-    }
+    staged.reproducible = {precision: is_reproducible(session, probe) for precision, session in sessions.items()}
     if encode is not None:
         recorded["encoder_latents"] = encode(recorded["images_fp32"])
-    recorded["seeds"] = np.arange(SELF_TEST_SEED, SELF_TEST_SEED + _SELF_TEST_IMAGES, dtype=np.uint64)
+    recorded["seeds"] = probe.seeds
     if trained.class_names:
-        recorded["labels"] = labels
+        recorded["labels"] = probe.labels
     (staged.folder / "expected.npz").write_bytes(encode_npz(recorded))
-    seeds, rows = grid_seeds(max(1, len(trained.class_names)), frames=trained.generator.frames)
-    grid = sessions["fp32"](latents_from_seeds(seeds, trained.generator.latent_dim), rows)
-    (staged.folder / "samples.png").write_bytes(encode_grid(grid))
+    dim, classes = trained.generator.latent_dim, len(trained.class_names)
+    (staged.folder / "samples.png").write_bytes(sample_grid(sessions["fp32"], dim, classes, trained.generator.frames))
     (staged.folder / "metrics.json").write_text(
         metrics_json(staged.parity, trained.position, evenly_spaced(trained.history))
     )
@@ -247,14 +284,15 @@ def _described(trained: Trained, staged: _Staged, name: str, version: int, creat
     precisions: dict[Precision, PrecisionFile] = {}
     for precision, parity in staged.parity.items():
         stored = describe_file(staged.folder / graph_file(precision))
-        method = recipe.export.int8.model_dump(mode="json") if precision == "int8" else {}
+        method = staged.methods.get(precision)
         precisions[precision] = PrecisionFile(
             sha256=stored.sha256,
             size=stored.size,
             file=graph_file(precision),
             reproducible=staged.reproducible[precision],
             parity=parity,
-            method=method,
+            method={} if method is None else method.model_dump(mode="json"),
+            speed=staged.speed.get(precision),
         )
     others = ("checkpoint.pt", "expected.npz", "samples.png", "metrics.json")
     return Manifest(
@@ -271,7 +309,7 @@ def _described(trained: Trained, staged: _Staged, name: str, version: int, creat
         encoder=_describe_encoder(staged),
         files={file: describe_file(staged.folder / file) for file in others},
         self_test=SelfTest(
-            file="expected.npz", tolerance={precision: _TOLERANCE[precision] for precision in precisions}
+            file="expected.npz", tolerance={precision: TOLERANCE[precision] for precision in precisions}
         ),
         provenance=Provenance(
             data=DataSource(source=Path(data.source).name, fingerprint=data.fingerprint(), images=len(data.train)),
@@ -310,7 +348,5 @@ def _check_as_served(package: Package) -> None:
         ServedEncoder(package)
 
 
-def _inputs(trained: Trained, first_seed: int, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    seeds = np.arange(first_seed, first_seed + n, dtype=np.uint64)
-    labels = np.arange(n, dtype=np.int64) % max(1, len(trained.class_names))
-    return latents_from_seeds(seeds, trained.generator.latent_dim), labels
+def _probe(trained: Trained, first_seed: int, n: int) -> Probe:
+    return draw_probe(first_seed, n, trained.generator.latent_dim, len(trained.class_names))

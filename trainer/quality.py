@@ -1,6 +1,6 @@
 """Quality while training: the number by which the best checkpoint is kept, and at which a run may end early."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 from pydantic import Field
@@ -50,11 +50,13 @@ class QualityTarget(Config):
 
 
 class QualityState(TypedDict):
-    """What a checkpoint keeps: the best value so far, and whether the target was reached."""
+    """What a checkpoint keeps: the best value so far, and whether the target was reached; of a fine-tuning how many
+    measurements in a row showed copies."""
 
     best: float | None
     images: int
     reached: bool
+    copying: NotRequired[int]
 
 
 def better(metric: Metric, new: float, old: float) -> bool:

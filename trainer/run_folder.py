@@ -25,7 +25,7 @@ import yaml
 
 from runtime.atomic import write_atomic
 from trainer.config import differences, to_yaml
-from trainer.errors import RunError
+from trainer.errors import RunError, RunHeld
 from trainer.recipe import Recipe
 
 # What may differ when a run goes on: how long, and what is made of the result.
@@ -42,7 +42,15 @@ _MAY_CHANGE = (
 
 
 class RunFolder:
-    """Paths and small files of one run."""
+    """Paths and small files of one run.
+
+    Attributes:
+        may_change: beginnings of the fields that may differ when a run goes on.
+        asked_for: of those that a message names before others, which follow from them.
+    """
+
+    may_change: tuple[str, ...] = _MAY_CHANGE
+    asked_for: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +70,8 @@ class RunFolder:
         """Create the folder and hold it for this process.
 
         Raises:
-            RunError: another process holds it, or the path is a file.
+            RunHeld: another process holds it.
+            RunError: the path is a file.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -72,7 +81,7 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"--run {self.path}: another process is training in this folder") from error
+                raise RunHeld(f"--run {self.path}: another process is training in this folder") from error
             yield
 
     def adopt(self, recipe: Recipe) -> None:
@@ -84,8 +93,9 @@ class RunFolder:
         if self.config.exists() and self.checkpoint.exists():
             old = yaml.safe_load(self.config.read_text(encoding="utf-8"))
             changed = differences(old, recipe.model_dump(mode="json"))
-            for path, (before, after) in changed.items():
-                if not path.startswith(_MAY_CHANGE):
+            for path in sorted(changed, key=lambda path: not path.startswith(self.asked_for)):
+                before, after = changed[path]
+                if not path.startswith(self.may_change):
                     raise RunError(
                         f"--run {self.path}: begun with {path}={before}, now {path}={after}; repeat the first "
                         "command to resume it, or name a new folder"

@@ -177,6 +177,34 @@ def speed(**places: Unpack[_Places]) -> None:
     _write("speed", places)
 
 
+@study.command()
+@_places
+@_minutes
+@click.option(
+    "--samples", type=click.IntRange(min=100), default=5_000, show_default=True,
+    help="Generated images that are compared.",
+)  # fmt: skip
+@click.option(
+    "--steps", "distillation_steps", type=click.IntRange(min=1), default=10_000, show_default=True,
+    help="Of distillation, of each pruned generator.",
+)  # fmt: skip
+@_recipes
+def compression(
+    minutes: float, samples: int, distillation_steps: int, recipes: tuple[str, ...], **places: Unpack[_Places]
+) -> None:
+    """Every kind of generator in every form that compression gives it: size, speed, fidelity.
+
+    Trains all of them first, then compresses and measures one by one, for minutes each.
+
+    \b
+    latentd study compression --data path/to/mnist
+    latentd study compression --data path/to/mnist --recipe dcgan --minutes 5 --steps 3000
+    """
+    _write(
+        "compression", places, minutes=minutes, samples=samples, distillation_steps=distillation_steps, recipes=recipes
+    )
+
+
 def _write(name: str, places: _Places, **options: Any) -> None:
     """Run one study into its section of the file."""
     from trainer.errors import TrainerError

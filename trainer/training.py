@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.errors import PackageError
-from runtime.manifest import ModelName
+from runtime.manifest import Manifest, ModelName
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from trainer.config import apply_overrides
@@ -27,7 +27,7 @@ from trainer.report.evidence import REPORT_FILE
 from trainer.reports import evaluation_table
 from trainer.run_folder import RunFolder
 from trainer.signals import stop_on_signals
-from trainer.systems.base import EncodingSystem
+from trainer.systems.base import EncodingSystem, System
 
 Say = Callable[[str], None]
 
@@ -110,25 +110,87 @@ def train(request: TrainRequest, say: Say) -> TrainOutcome:
         return _train(request, recipe, run, store, say)
 
 
-@group_left_at_the_end()
-def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: DirectoryStore, say: Say) -> TrainOutcome:
-    data = open_data(recipe.data, run.images)
+@dataclass(frozen=True)
+class OpenRun:
+    """A run's images and networks, in the state that its folder holds.
+
+    Attributes:
+        parent: the package whose weights it began with; None: random ones.
+    """
+
+    recipe_name: str
+    recipe: Recipe
+    folder: RunFolder
+    data: DataSplit
+    fabric: Fabric
+    system: System
+    loop: Loop
+    parent: Manifest | None
+
+
+def open_run(recipe_name: str, recipe: Recipe, folder: RunFolder) -> OpenRun:
+    """Build what the run trains, and load its latest state, if there is one.
+
+    Raises:
+        TrainerError: anything the user can mend, in one sentence.
+    """
+    data = open_data(recipe.data, folder.images)
     fabric = make_fabric(recipe.device, data.train.spec)
     fabric.seed_everything(recipe.seed, verbose=False)
     system = recipe.system.build(recipe, data.train.spec, fabric)
     parent = None if recipe.start_from is None else begin_from(system, Path(recipe.start_from))
-    loop = Loop(recipe, data, system, run, fabric)
-    say(_describe_data(request.recipe, recipe, data, fabric))
-    if parent is not None:
-        say(f"weights of {parent.reference}")
+    loop = Loop(recipe, data, system, folder, fabric)
+    return OpenRun(recipe_name, recipe, folder, data, fabric, system, loop, parent)
+
+
+def publish_state(run: OpenRun, store: DirectoryStore, name: str, say: Say) -> Package:
+    """Publish the last state of `run`, or the best one where that is kept, and say what came of it.
+
+    Raises:
+        ExportError: a graph does not run, or does not agree with its reference.
+    """
+    checkpoint, position = run.loop.settle()
+    if position["images"] != run.loop.position["images"]:
+        say(f"the best state is that of {position['images']:,} images")
+    generator = run.system.averaged_generator(run.recipe.ema.statistics_images).cpu()
+    encoder = run.system.averaged_encoder().cpu() if isinstance(run.system, EncodingSystem) else None
+    trained = Trained(
+        run.recipe_name,
+        run.recipe,
+        run.data,
+        generator,
+        position,
+        checkpoint,
+        encoder,
+        run.folder.read_metrics(),
+        run.parent,
+    )
+    package = publish(trained, store, name, run.folder.images, say)
+    say(evaluation_table({name: found for name, found in package.manifest.evaluation.items() if "." not in name}))
+    say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
+    say(f"report: {package.path / REPORT_FILE}")
+    for line in misses(package.manifest.requirements):
+        say(line)
+    return package
+
+
+@group_left_at_the_end()
+def _train(request: TrainRequest, recipe: Recipe, folder: RunFolder, store: DirectoryStore, say: Say) -> TrainOutcome:
+    run = open_run(request.recipe, recipe, folder)
+    loop = run.loop
+    say(_describe_data(request.recipe, recipe, run.data, run.fabric))
+    if run.parent is not None:
+        say(f"weights of {run.parent.reference}")
     if loop.position["images"]:
-        say(f"resuming {run.path} at {loop.position['images']:,} images")
+        say(f"resuming {folder.path} at {loop.position['images']:,} images")
     with stop_on_signals() as stop:
         finished = loop.run(stop)
     if not leads():
         return TrainOutcome(None, 0 if finished else stop.exit_code)
     if not finished:
-        say(f"stopped at {loop.position['images']:,} images, all saved in {run.path}. To go on:\n  {request.command}")
+        say(
+            f"stopped at {loop.position['images']:,} images, all saved in {folder.path}. To go on:\n  {request.command}"
+        )
         return TrainOutcome(None, stop.exit_code)
     seconds = max(loop.position["seconds"], 1e-9)
     say(
@@ -137,20 +199,8 @@ def _train(request: TrainRequest, recipe: Recipe, run: RunFolder, store: Directo
     )
     if loop.target_reached:
         say("budget.target is reached")
-    checkpoint, position = loop.settle()
-    if position["images"] != loop.position["images"]:
-        say(f"the best state is that of {position['images']:,} images")
-    generator = system.averaged_generator(recipe.ema.statistics_images).cpu()
-    encoder = system.averaged_encoder().cpu() if isinstance(system, EncodingSystem) else None
-    history = run.read_metrics()
-    trained = Trained(request.recipe, recipe, data, generator, position, checkpoint, encoder, history, parent)
-    package = publish(trained, store, request.package_name, run.images, say)
-    run.write_result({"package": package.manifest.reference, "store": str(store.root)})
-    say(evaluation_table({name: found for name, found in package.manifest.evaluation.items() if "." not in name}))
-    say(f"published {package.manifest.reference} in {store.root}: {', '.join(package.manifest.precisions)}")
-    say(f"report: {package.path / REPORT_FILE}")
-    for line in misses(package.manifest.requirements):
-        say(line)
+    package = publish_state(run, store, request.package_name, say)
+    folder.write_result({"package": package.manifest.reference, "store": str(store.root)})
     return _published_as(package)
 
 

@@ -35,12 +35,12 @@ class VitalSigns:
         order = np.random.default_rng(0).permutation(len(real))
         shuffled = real.subset(order[: affordable(real.images, _REAL_IMAGES)])
         self._real, self._samples = shuffled, samples
-        self._classifier = _fit_classifier(self._real) if real.class_names else None
+        self._classifier = _fit_classifier(self._real) if len(np.unique(self._real.labels)) > 1 else None
         # Of as many real images as samples: the entropy of a few draws from many classes is biased.
         self._classes = self._effective_classes(shuffled.images[:samples])
 
     def measure(self, generator: Generator) -> dict[str, float]:
-        """`variety` and, where there are labels, `classes`: see `variety_ratio` and `effective_number`."""
+        """`variety` and, where there are several classes, `classes`: see `variety_ratio`, `effective_number`."""
         samples = draw(generator, self._samples, self._real.class_names, _FIRST_SEED)
         signs = {"variety": variety_ratio(samples, self._real)}
         if self._classes is not None:

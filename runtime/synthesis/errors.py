@@ -3,3 +3,7 @@
 
 class SynthesisError(ValueError):
     """Options, a folder, or filters that do not go together; the message names the value and what is allowed."""
+
+
+class WorkplaceTaken(SynthesisError):
+    """Another run is at work in the folder."""

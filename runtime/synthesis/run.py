@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runtime import __version__
+from runtime.latents import MAX_SEED
 from runtime.manifest import MANIFEST_FILE, Manifest, Precision
 from runtime.package import Package
 from runtime.providers import CPU, usable_providers
@@ -80,6 +81,8 @@ def make_plan(package: Package, options: SynthesisOptions, filters: Sequence[Fil
         raise SynthesisError(
             f"--shard-size: got {options.shard_rows}, but {options.format} has no shards; {sharded} do"
         )
+    if not 0 <= options.seed <= MAX_SEED:
+        raise SynthesisError(f"--seed: got {options.seed}; allowed: 0 to {MAX_SEED}")
     classes = _classes(options.classes, manifest)
     plan = Plan(
         latentd=__version__,

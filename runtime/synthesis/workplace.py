@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runtime.atomic import sync_directory, write_atomic
-from runtime.synthesis.errors import SynthesisError
+from runtime.synthesis.errors import SynthesisError, WorkplaceTaken
 from runtime.synthesis.plan import Plan, difference
 from runtime.synthesis.writers.base import WrittenFile
 
@@ -123,7 +123,8 @@ def open_workplace(folder: Path) -> Iterator[Workplace]:
     """Take `folder`, made where it is absent, for this run alone.
 
     Raises:
-        SynthesisError: it holds other files, or another run is at work in it.
+        SynthesisError: it holds other files.
+        WorkplaceTaken: another run is at work in it.
     """
     place = Workplace(folder)
     strangers = [] if place.complete or place.scratch.exists() else _entries(folder)
@@ -135,7 +136,7 @@ def open_workplace(folder: Path) -> Iterator[Workplace]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SynthesisError(f"{folder}: another run is at work in it") from error
+            raise WorkplaceTaken(f"{folder}: another run is at work in it") from error
         try:
             yield place
         finally:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from service.client.connection import Connection, connection_options
+
 
 @click.command(
     epilog="""Examples:
@@ -16,9 +18,7 @@ import click
   latentd sample --model lstm-gan --n 9 --out digits.gif
 """
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, envvar="LATENTD_URL", help="HTTP address")
-@click.option("--grpc", "grpc_address", help="gRPC address (host:port), instead of --url")
-@click.option("--api-key", envvar="LATENTD_API_KEY", help="key of a server that asks for one [env: LATENTD_API_KEY]")
+@connection_options
 @click.option("--model", help="name, name@version or alias; default: the server's")
 @click.option(
     "--n",
@@ -42,8 +42,10 @@ import click
 )
 def sample(  # noqa: PLR0917 - click passes one argument per option
     url: str,
-    grpc_address: str | None,
+    grpc: str | None,
     api_key: str | None,
+    ca: Path | None,
+    certificate: Path | None,
     model: str | None,
     n: int,
     labels: str | None,
@@ -71,10 +73,11 @@ def sample(  # noqa: PLR0917 - click passes one argument per option
     wanted = [label for label in classes for _ in range(n)] if classes else None
     total = len(wanted) if wanted else n
     first = secrets.randbelow(MAX_SEED + 2 - total) if seed is None else seed
-    transport = GrpcTransport(grpc_address, api_key) if grpc_address else HttpTransport(url, api_key)
+    connection = Connection(url, grpc, api_key, ca, certificate)
     options = SampleOptions(model=model, truncation=truncation, precision=precision)
     step, parts = 256, []
     try:
+        transport = GrpcTransport(connection) if grpc else HttpTransport(connection)
         with tqdm(total=total, unit="image", delay=1.0, leave=False) as progress:
             for start in range(0, total, step):
                 count = min(step, total - start)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.latents import MAX_SEED
+from service.client.connection import Connection
 
 
 class ClientError(Exception):
@@ -39,14 +40,19 @@ class Transport(Protocol):
 class HttpTransport:
     """`POST /v1/samples` with an array as the answer."""
 
-    def __init__(self, url: str, api_key: str | None) -> None:
+    def __init__(self, connection: Connection) -> None:
+        """Raises ClientError where a certificate file cannot be used."""
         import httpx
 
-        self._url = url.rstrip("/")
+        self._url = connection.url.rstrip("/")
         headers = {"Accept": "application/x-npy"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        self._client = httpx.Client(headers=headers, timeout=60)
+        if connection.api_key:
+            headers["Authorization"] = f"Bearer {connection.api_key}"
+        try:
+            context = connection.ssl_context()
+        except OSError as error:
+            raise ClientError(f"--ca, --certificate: {error}") from error
+        self._client = httpx.Client(headers=headers, timeout=60, verify=context or True)
 
     def sample(self, seed: int, n: int, labels: Sequence[str] | None, options: SampleOptions) -> NDArray[np.uint8]:
         """See `Transport.sample`."""
@@ -80,14 +86,26 @@ class HttpTransport:
 class GrpcTransport:
     """`latentd.v1.Generation/Sample` with raw pixels as the answer."""
 
-    def __init__(self, address: str, api_key: str | None) -> None:
+    def __init__(self, connection: Connection) -> None:
+        """Raises ClientError where a certificate file cannot be read."""
         import grpc
 
         from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 
-        self._address = address
-        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
-        self._stub = GenerationStub(grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]))
+        assert connection.grpc is not None
+        self._address = connection.grpc
+        self._metadata = connection.metadata()
+        options = [("grpc.max_receive_message_length", -1)]
+        try:
+            credentials = connection.grpc_credentials()
+        except OSError as error:
+            raise ClientError(f"--ca, --certificate: {error}") from error
+        channel = (
+            grpc.insecure_channel(connection.grpc, options=options)
+            if credentials is None
+            else grpc.secure_channel(connection.grpc, credentials, options=options)
+        )
+        self._stub = GenerationStub(channel)
 
     def sample(self, seed: int, n: int, labels: Sequence[str] | None, options: SampleOptions) -> NDArray[np.uint8]:
         """See `Transport.sample`."""

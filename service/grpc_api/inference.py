@@ -3,16 +3,21 @@
 Source: the protocol's `inference_grpc.md`. Answers are always in `raw_output_contents`.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
+
+from google.protobuf.json_format import ParseDict
 
 from runtime import __version__
 from service.engine import Engine, SampleResult
-from service.errors import InvalidRequest, NotFound, NotReady
+from service.errors import InvalidRequest, NotFound, NotReady, ServiceError
 from service.grpc_api._generated import inference_open_inference_pb2 as pb
 from service.grpc_api._generated.inference_open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from service.grpc_api.interceptor import note_model
+from service.inference_models import check_repository_parameters, model_config, model_statistics
 from service.inference_tensors import (
+    EXTENSIONS,
     OUTPUT,
     PLATFORM,
     Parameter,
@@ -28,11 +33,12 @@ from service.inference_tensors import (
 from service.lifecycle import Lifecycle
 from service.sampling import SampleRequest
 
+_ON_LOOP_BYTES = 64 << 10
 _CONTENTS = {"FP32": "fp32_contents", "UINT64": "uint64_contents", "INT64": "int64_contents"}
 
 
 class InferenceService(GRPCInferenceServiceServicer):
-    """The protocol's six calls."""
+    """The protocol's six calls, and those of the extensions that are listed in `EXTENSIONS`."""
 
     def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
         self._engine = engine
@@ -56,7 +62,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Any) -> pb.ServerMetadataResponse:
         """Name and version."""
-        return pb.ServerMetadataResponse(name="latentd", version=__version__)
+        return pb.ServerMetadataResponse(name="latentd", version=__version__, extensions=EXTENSIONS)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:
         """Names, datatypes and shapes of the model's tensors."""
@@ -72,11 +78,75 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
         """Latents or seeds in, images out; the call's deadline is the longest it may wait."""
+        return await self._infer(request, context.time_remaining())
+
+    async def ModelStreamInfer(
+        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Any
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """Requests answered in their order; a wrong one is answered with its error and ends nothing."""
+        async for request in request_iterator:
+            try:
+                response = await self._infer(request, context.time_remaining())
+            except ServiceError as error:
+                failed = pb.ModelInferResponse(id=request.id)
+                yield pb.ModelStreamInferResponse(error_message=error.message, infer_response=failed)
+            else:
+                yield pb.ModelStreamInferResponse(infer_response=response)
+
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
+        """Tensors without their batch dimension, and the most images of a request."""
+        model = await self._engine.registry.get(_reference(request.name, request.version))
+        config = ParseDict(model_config(model, self._engine.max_images), pb.ModelConfig())
+        return pb.ModelConfigResponse(config=config)
+
+    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
+        """Counts and times since each version was loaded."""
+        registry = self._engine.registry
+        if request.name:
+            model = await registry.get(_reference(request.name, request.version))
+            models = [model] if request.version else registry.loaded(model.name)
+        else:
+            models = [each for model in registry.served() for each in registry.loaded(model.name)]
+        return pb.ModelStatisticsResponse(
+            model_stats=[ParseDict(model_statistics(model), pb.ModelStatistics()) for model in models]
+        )
+
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:
+        """Every version in the store, whether it is loaded, and why not."""
+        return pb.RepositoryIndexResponse(
+            models=[
+                pb.RepositoryIndexResponse.ModelIndex(
+                    name=each.name, version=str(each.version), state=each.state, reason=each.reason
+                )
+                for each in self._engine.registry.stored()
+                if each.state == "READY" or not request.ready
+            ]
+        )
+
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: Any
+    ) -> pb.RepositoryModelLoadResponse:
+        """Serve a model that was unloaded, or at once what the store has newly got."""
+        check_repository_parameters(request.parameters)
+        await self._engine.registry.load(_reference(request.model_name, ""))
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Any
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Take a model away until it is loaded again."""
+        check_repository_parameters(request.parameters)
+        self._engine.registry.unload(_reference(request.model_name, ""))
+        return pb.RepositoryModelUnloadResponse()
+
+    async def _infer(self, request: pb.ModelInferRequest, timeout_s: float | None) -> pb.ModelInferResponse:
         for output in request.outputs:
             if output.name != OUTPUT:
                 raise InvalidRequest.field("outputs.name", output.name, OUTPUT)
         with tensor_names():
-            result = await self._engine.sample(_to_engine(request, context.time_remaining()))
+            read = partial(_to_engine, request, timeout_s)
+            asked = read() if request.ByteSize() <= _ON_LOOP_BYTES else await self._engine.off_loop(read)
+            result = await self._engine.sample(asked)
         note_model(result)
         return _response(result, request.id)
 

@@ -1,25 +1,31 @@
 """What happens around every gRPC call: authenticate, count, time, and turn errors into statuses."""
 
 import asyncio
+import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
 
-from service.access import authenticate
+from service import observation
+from service.access import ANYBODY, Need, act_for, admit
+from service.access_log import log_request
 from service.engine import SampleResult
-from service.errors import Internal, ServiceError
+from service.errors import Internal, InvalidRequest, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
+from service.grpc_api.permissions import needed
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.observation import Observation
+from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
+from service.tracing import NO_TRACING, Tracing
 
-_LOG = logging.getLogger("latentd.access")
-_OPEN_SERVICES = ("/grpc.health.v1.Health/",)
-_OPEN_METHODS = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
+_LOG = logging.getLogger(__name__)
 
 _Handler = Any  # grpc.RpcMethodHandler, whose type parameters exist in its stubs only
 
@@ -32,11 +38,13 @@ def note_model(result: SampleResult) -> None:
 
 
 class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
-    """Wraps unary calls; streams of health and reflection only pass the key check."""
+    """Wraps every call."""
 
-    def __init__(self, metrics: Metrics, keys: KeyFile) -> None:
+    def __init__(self, metrics: Metrics, keys: KeyFile, quotas: Quotas, tracing: Tracing = NO_TRACING) -> None:
         self._metrics = metrics
         self._keys = keys
+        self._quotas = quotas
+        self._tracing = tracing
 
     async def intercept_service(
         self,
@@ -45,55 +53,149 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
     ) -> _Handler:
         """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
         method = handler_call_details.method
         metadata = dict(handler_call_details.invocation_metadata or ())
         authorization = metadata.get("authorization")
-        request_id = choose_request_id(metadata.get("x-request-id"))
-        if not method.startswith(_OPEN_SERVICES) and method not in _OPEN_METHODS:
-            try:
-                authenticate(authorization if isinstance(authorization, str) else None, self._keys)
-            except ServiceError as error:
-                return _refusing(handler, error, request_id)
-            except Exception:  # noqa: BLE001 - as below: a key file that broke while running
-                _LOG.exception("call %s failed", request_id)
-                return _refusing(handler, Internal(request_id), request_id)
-        if handler is None or handler.unary_unary is None:
-            return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._wrap(handler.unary_unary, method, request_id),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        seen = Observation(choose_request_id(metadata.get("x-request-id")))
+        call = _Call(self._metrics, self._quotas, seen, need=needed(method), method=method)
+        try:
+            call.admit(authorization if isinstance(authorization, str) else None, self._keys)
+        except ServiceError as error:
+            return self._refuse(handler, call, error)
+        except Exception:  # noqa: BLE001 - as below: a key file that broke while running
+            _LOG.exception("call %s failed", seen.request_id)
+            return self._refuse(handler, call, Internal(seen.request_id))
+        if call.api != "operations":
+            call.begin_span(self._tracing, metadata)
+        yields = inspect.isasyncgenfunction(_behaviour(handler))  # else it returns, or writes to the context
+        return _like(handler, call.yielding(handler) if yields else call.returning(handler))
 
-    def _wrap(self, behaviour: Callable[[Any, Any], Awaitable[Any]], method: str, request_id: str) -> Any:
-        api = "inference_grpc" if method.startswith("/inference.") else "grpc"
+    @staticmethod
+    def _refuse(handler: _Handler, call: "_Call", error: ServiceError) -> _Handler:
+        call.record(STATUS[error.kind].name, 0.0)
+        return _refusing(handler, error, call.seen.request_id)
 
-        async def call(request: Any, context: Any) -> Any:
-            start, code = time.perf_counter(), "OK"
-            _served.set(("", ""))
-            try:
-                context.set_trailing_metadata((("x-request-id", request_id),))
-                return await behaviour(request, context)
-            except ServiceError as error:
-                code = STATUS[error.kind].name
-                await _abort(context, error, request_id)
-            except asyncio.CancelledError:
-                code = "CANCELLED"
-                raise
-            except grpc.aio.AbortError:
-                code = "ABORTED"
-                raise
-            except Exception:  # noqa: BLE001 - the outer boundary of a call
-                code = "INTERNAL"
-                _LOG.exception("call %s failed", request_id)
-                await _abort(context, Internal(request_id), request_id)
-            finally:
-                seconds = time.perf_counter() - start
-                self._metrics.requests.labels(*_served.get(), api, code).inc()
-                self._metrics.request_seconds.labels(api).observe(seconds)
-                _LOG.debug("%s %s %s %.1f ms", request_id, method, code, seconds * 1e3)
+
+class _Call:
+    """One call: its caller, its place in the metrics, its status."""
+
+    def __init__(self, metrics: Metrics, quotas: Quotas, seen: Observation, *, need: Need, method: str) -> None:
+        self._metrics = metrics
+        self._quotas = quotas
+        self._need = need
+        self._method = method
+        self._caller = ANYBODY
+        self._code = "OK"
+        self.seen = seen
+        self.api = _api(method, need)
+
+    def admit(self, authorization: str | None, keys: KeyFile) -> None:
+        """Find out whose call this is.
+
+        Raises:
+            Unauthenticated, PermissionDenied: see `service.access.admit`.
+        """
+        self._caller = admit(authorization, self._need, keys)
+        self.seen.key_id = self._caller.key_id
+
+    def begin_span(self, tracing: Tracing, metadata: dict[str, Any]) -> None:
+        """Trace this call, where it is sampled."""
+        self.seen.span = tracing.begin(self._method.removeprefix("/"), metadata, self.seen.request_id)
+
+    def returning(self, handler: _Handler) -> Any:
+        """The handler's behaviour, observed."""
+        behaviour = _behaviour(handler)
+
+        async def call(content: Any, context: Any) -> Any:
+            with self._observed(context):
+                try:
+                    request = _read(handler, content)
+                    with self._on_behalf():
+                        return await behaviour(request, context)
+                except Exception as error:  # noqa: BLE001 - the outer boundary of a call
+                    await self._fail(context, error)
 
         return call
+
+    def yielding(self, handler: _Handler) -> Any:
+        """The handler's behaviour, observed from its first message to its last."""
+        behaviour = _behaviour(handler)
+
+        async def call(content: Any, context: Any) -> Any:
+            with self._observed(context):
+                try:
+                    request = _read(handler, content)
+                    with self._on_behalf():
+                        async with aclosing(behaviour(request, context)) as messages:
+                            async for message in messages:
+                                yield message
+                except Exception as error:  # noqa: BLE001 - as above
+                    await self._fail(context, error)
+
+        return call
+
+    @contextmanager
+    def _on_behalf(self) -> Iterator[None]:
+        act_for(self._caller)
+        with nullcontext() if self._need in ("nothing", "key") else self._quotas.open_request(self._caller):
+            yield
+
+    @contextmanager
+    def _observed(self, context: Any) -> Iterator[None]:
+        start = time.perf_counter()
+        _served.set(("", ""))
+        observation.observe(self.seen)
+        context.set_trailing_metadata((("x-request-id", self.seen.request_id),))
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._code = "CANCELLED"
+            raise
+        finally:
+            self.record(self._code, time.perf_counter() - start)
+
+    def record(self, code: str, seconds: float) -> None:
+        """Count, log and trace a call that is over."""
+        seen, method = self.seen, self._method
+        model, version = _served.get()
+        model, version = model or seen.model, version or seen.version
+        self._metrics.requests.labels(model, version, self.api, code).inc()
+        self._metrics.request_seconds.labels(self.api).observe(seconds)
+        log_request(seen, api=self.api, method=method, path="", code=code, seconds=seconds)
+        if seen.span is not None:
+            service, _, name = method.removeprefix("/").rpartition("/")
+            attributes: dict[str, Any] = {
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": name,
+                "rpc.grpc.status": code,
+                "latentd.model": model,
+                "latentd.rows": seen.rows,
+            }
+            seen.span.end(f"{service}/{name}", code, attributes)
+
+    async def _fail(self, context: Any, error: Exception) -> None:
+        """Abort the call with the status of `error`; aborting raises."""
+        if isinstance(error, grpc.aio.AbortError):
+            self._code = "ABORTED"
+            raise error
+        if not isinstance(error, ServiceError):
+            _LOG.error("call %s failed", self.seen.request_id, exc_info=error)
+            error = Internal(self.seen.request_id)
+        self._code = STATUS[error.kind].name
+        await _abort(context, error, self.seen.request_id)
+
+
+def _api(method: str, need: Need) -> str:
+    """The label of the metrics: probes and reflection are operations."""
+    if need == "nothing":
+        return "operations"
+    for prefix, api in (("/latentd.", "grpc"), ("/inference.", "inference_grpc")):
+        if method.startswith(prefix):
+            return api
+    return "operations"
 
 
 async def _abort(context: Any, error: ServiceError, request_id: str) -> None:
@@ -110,20 +212,45 @@ def _refusing(handler: _Handler, error: ServiceError, request_id: str) -> _Handl
         await _abort(context, error, request_id)
         yield  # makes this an asynchronous generator, as streaming handlers are
 
-    if handler is None:
-        return handler
-    if handler.request_streaming:
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.stream_unary_rpc_method_handler
-        )
-    else:
-        make = (
-            grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
-        )
-    return make(
-        refuse_stream if handler.response_streaming else refuse,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
+    return _like(handler, refuse_stream if handler.response_streaming else refuse)
+
+
+def _behaviour(handler: _Handler) -> Any:
+    """The one of its four functions that a handler has."""
+    if handler.response_streaming:
+        return handler.stream_stream if handler.request_streaming else handler.unary_stream
+    return handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+
+def _read(handler: _Handler, content: Any) -> Any:
+    """The request, or the requests, of a call: gRPC itself would answer bytes that are no message with UNKNOWN.
+
+    Raises:
+        InvalidRequest: they are none; of a stream, when its turn comes.
+    """
+    deserialize = handler.request_deserializer or (lambda message: message)
+
+    def read(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except Exception as error:  # protobuf's own classes differ between its implementations
+            raise InvalidRequest("message: these bytes are not what the method takes; see its .proto") from error
+
+    async def read_all() -> AsyncGenerator[Any]:
+        async for message in content:
+            yield read(message)
+
+    return read_all() if handler.request_streaming else read(content)
+
+
+def _like(handler: _Handler, behaviour: Any) -> _Handler:
+    """A handler of the same form that hands `behaviour` the bytes of requests."""
+    forms = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    return forms[handler.request_streaming, handler.response_streaming](
+        behaviour, response_serializer=handler.response_serializer
     )

@@ -7,23 +7,38 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from service.engine import Engine
+from service.files.file_store import FileStore
 from service.grpc_api._generated import (
     inference_open_inference_pb2,
     inference_open_inference_pb2_grpc,
+    latentd_v1_fine_tuning_pb2,
+    latentd_v1_fine_tuning_pb2_grpc,
     latentd_v1_generation_pb2,
     latentd_v1_generation_pb2_grpc,
     latentd_v1_models_pb2,
     latentd_v1_models_pb2_grpc,
 )
+from service.grpc_api.fine_tuning import FineTuning
 from service.grpc_api.generation import Generation
 from service.grpc_api.inference import InferenceService
 from service.grpc_api.interceptor import Observe
 from service.grpc_api.models import Models
+from service.grpc_api.tls import grpc_credentials
+from service.jobs.desk import JobDesk
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
+from service.tls import CertificateFiles
+from service.tracing import NO_TRACING, Tracing
 
-_FILES = (latentd_v1_generation_pb2, latentd_v1_models_pb2, inference_open_inference_pb2, health_pb2)
+_FILES = (
+    latentd_v1_generation_pb2,
+    latentd_v1_models_pb2,
+    latentd_v1_fine_tuning_pb2,
+    inference_open_inference_pb2,
+    health_pb2,
+)
 SERVICES = tuple(service.full_name for file in _FILES for service in file.DESCRIPTOR.services_by_name.values())
 
 
@@ -31,11 +46,24 @@ class GrpcServer:
     """Owns the server object and the health service."""
 
     def __init__(
-        self, engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+        self,
+        engine: Engine,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        keys: KeyFile,
+        *,
+        max_body_bytes: int,
+        quotas: Quotas | None = None,
+        certificates: CertificateFiles | None = None,
+        tracing: Tracing = NO_TRACING,
+        desk: JobDesk | None = None,
+        files: FileStore | None = None,
     ) -> None:
+        """`certificates` None listens without TLS; `desk` and `files` together make it serve `FineTuning`."""
         self._lifecycle = lifecycle
+        self._certificates = certificates
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys)],
+            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics), tracing)],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),
@@ -51,6 +79,10 @@ class GrpcServer:
         inference_open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
             InferenceService(engine, lifecycle), self._server
         )
+        if desk is not None and files is not None:
+            latentd_v1_fine_tuning_pb2_grpc.add_FineTuningServicer_to_server(
+                FineTuning(desk, files, lifecycle), self._server
+            )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its stubs miss the module
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), self._server, pool=_reflected())
@@ -61,8 +93,11 @@ class GrpcServer:
         Raises:
             OSError: the address is in use or not this machine's.
         """
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            return int(self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
+            if self._certificates is None:
+                return int(self._server.add_insecure_port(address))
+            return int(self._server.add_secure_port(address, grpc_credentials(self._certificates)))
         except RuntimeError as error:  # grpc has no error class of its own for this
             raise OSError(f"cannot listen on {host}:{port}") from error
 

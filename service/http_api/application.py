@@ -2,40 +2,116 @@
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import ASGIApp, Scope
 
 from runtime import __version__
 from service.engine import Engine
-from service.errors import Internal, MethodNotAllowed, NotFound, ServiceError
-from service.http_api import inference, native, openai, operations
-from service.http_api.errors import error_response
-from service.http_api.middleware import Authenticate, LimitBody, Observe
+from service.errors import Cancelled, Internal, MethodNotAllowed, NotFound, ServiceError
+from service.files.file_store import FileStore
+from service.http_api import (
+    aliases,
+    datasets,
+    files,
+    fine_tuning,
+    inference,
+    inference_repository,
+    interpolations,
+    native,
+    openai,
+    operations,
+    reconstructions,
+)
+from service.http_api.browsers import BrowserGuard, BrowserHeaders, BrowserPolicy
+from service.http_api.errors import STATUS, error_response
+from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
+from service.http_api.openapi_document import complete
+from service.http_api.patience import Patience
+from service.http_api.shortcut import Shortcut
+from service.jobs.desk import JobDesk
 from service.keys import KeyFile
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
+from service.quotas import Quotas
+from service.tracing import NO_TRACING, Tracing
+
+_PATIENCE_S = 20.0
+ROUTERS = (
+    native.router,
+    interpolations.router,
+    reconstructions.router,
+    aliases.router,
+    openai.router,
+    files.router,
+    fine_tuning.router,
+    datasets.router,
+    inference_repository.router,  # before the next: /v2/models/stats is no model
+    inference.router,
+    operations.router,
+)
+"""Every route beside those of the documentation."""
+
+_FORM_BYTES = 1 << 16  # of a form beside its file
 
 
 def create_application(
-    engine: Engine, lifecycle: Lifecycle, metrics: Metrics, keys: KeyFile, *, max_body_bytes: int
+    engine: Engine,
+    lifecycle: Lifecycle,
+    metrics: Metrics,
+    keys: KeyFile,
+    *,
+    max_body_bytes: int,
+    patience_s: float = _PATIENCE_S,
+    quotas: Quotas | None = None,
+    browsers: BrowserPolicy | None = None,
+    tracing: Tracing = NO_TRACING,
+    desk: JobDesk | None = None,
+    file_store: FileStore | None = None,
 ) -> ASGIApp:
-    """The ASGI application over one engine."""
+    """The ASGI application over one engine; without `desk` and `file_store` the routes of jobs answer 501.
+
+    Outermost first: headers for browsers; id, count and log; foreign hosts and origins; key, scope and open requests;
+    slow clients; size of the body; routes.
+    """
+    app = create_routes()
+    app.state.engine = engine
+    app.state.lifecycle = lifecycle
+    app.state.metrics = metrics
+    app.state.max_body_bytes = max_body_bytes
+    app.state.desk, app.state.files = desk, file_store
+
+    def exists(scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    policy = browsers or BrowserPolicy()
+    routes = Shortcut(app, {("POST", "/v1/samples"): native.sample})
+    limited: ASGIApp = LimitBody(routes, max_body_bytes, metrics)
+    if file_store is not None:
+        uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
+        limited = ByPath({"/v1/files": uploads}, limited)
+    guarded = Authenticate(Patience(limited, patience_s), keys, quotas or Quotas(metrics), exists)
+    return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics, tracing), policy)
+
+
+def create_routes() -> FastAPI:
+    """Every route and its part of the OpenAPI document, without an engine behind them."""
     app = FastAPI(
         title="latentd",
         version=__version__,
         summary="Images from generative models, over HTTP and gRPC.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        redirect_slashes=False,
     )
-    app.state.engine = engine
-    app.state.lifecycle = lifecycle
-    app.state.metrics = metrics
-    app.state.max_body_bytes = max_body_bytes
-    for router in (native.router, openai.router, inference.router, operations.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(ServiceError, _foreseen)
     app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    return Observe(Authenticate(LimitBody(app, max_body_bytes, metrics), keys), metrics)
+    complete(app)
+    return app
 
 
 def _foreseen(request: Request, error: Exception) -> Response:
@@ -53,6 +129,12 @@ def _routing(request: Request, error: Exception) -> Response:
         response.headers.update(error.headers or {})
         return response
     return error_response(path, NotFound(f"path: got {request.method} {path}; allowed: see /docs", param="path"))
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads the answer to a body that broke off."""
+    request.state.status = STATUS["cancelled"]
+    return error_response(request.url.path, Cancelled("the client went away"))
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -10,11 +10,14 @@ from service.errors import Busy, ServiceError
 STATUS = {
     "invalid_request": 400,
     "unauthenticated": 401,
+    "permission_denied": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "too_large": 413,
     "unsupported_media": 415,
     "overloaded": 429,
+    "rate_limited": 429,
     "cancelled": 499,  # never sent: the client is gone; for log and metric only
     "internal": 500,
     "unimplemented": 501,
@@ -39,12 +42,17 @@ def error_response(path: str, error: ServiceError) -> JSONResponse:
         headers["Retry-After"] = str(max(1, ceil(error.retry_after_s)))
         headers["retry-after-ms"] = str(max(1, ceil(error.retry_after_s * 1000)))
         headers["x-should-retry"] = "true"
+    if error.kind == "conflict":
+        headers["x-should-retry"] = "false"  # the OpenAI client would: 409 is a lock's answer elsewhere
     if status == STATUS["unauthenticated"]:
         headers["WWW-Authenticate"] = "Bearer"
-    content: dict[str, Any]
+    return JSONResponse(error_body(path, error), status, headers)
+
+
+def error_body(path: str, error: ServiceError) -> dict[str, Any]:
+    """`error` as clients of `path`'s API family read it."""
     if path == "/v2" or path.startswith("/v2/"):
-        content = {"error": error.message}
-    else:
-        kind = _OPENAI_TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
-        content = {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.kind}}
-    return JSONResponse(content, status, headers)
+        return {"error": error.message}
+    status = STATUS[error.kind]
+    kind = _OPENAI_TYPE.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.kind}}

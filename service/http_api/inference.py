@@ -4,7 +4,9 @@ Source: the protocol's `inference_rest.md`, and Triton's `extension_binary_data.
 """
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,8 +14,17 @@ from fastapi import APIRouter, Request, Response
 from runtime import __version__
 from service.engine import SampleResult
 from service.errors import InvalidRequest, NotReady
-from service.http_api.requests import engine_of, note_model, read_inflated, while_connected
+from service.http_api import answer_schemas
+from service.http_api.requests import (
+    ON_LOOP_BYTES,
+    decode_large,
+    engine_of,
+    note_model,
+    read_inflated,
+    while_connected,
+)
 from service.inference_tensors import (
+    EXTENSIONS,
     OUTPUT,
     PLATFORM,
     Tensor,
@@ -26,18 +37,78 @@ from service.inference_tensors import (
     tensor_names,
 )
 from service.lifecycle import Lifecycle
-from service.registry import ServedModel
+from service.served_models import ServedModel
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
+_FIELDS = ("id", "inputs", "outputs", "parameters")
 _HEADER_LENGTH = "Inference-Header-Content-Length"
-_EXTENSIONS = ["binary_tensor_data"]
+_JSON_PIXELS = 4 << 20  # as numbers in JSON each pixel takes four bytes of text and more of memory
+
+
+_INFER_BODY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": _HEADER_LENGTH,
+            "in": "header",
+            "required": False,
+            "description": "bytes of the JSON header, where binary tensors follow it",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "id": {"type": "string"},
+                        "parameters": {
+                            "type": "object",
+                            "description": "precision, priority, timeout (microseconds), binary_data_output",
+                        },
+                        "inputs": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {
+                                "type": "object",
+                                "required": ["name", "datatype", "shape"],
+                                "properties": {
+                                    "name": {"enum": ["latents", "seed", "label", "truncation"]},
+                                    "datatype": {"enum": ["FP32", "UINT64", "INT64"]},
+                                    "shape": {"type": "array", "items": {"type": "integer"}},
+                                    "data": {"type": "array", "items": {}},
+                                    "parameters": {"type": "object"},
+                                },
+                            },
+                        },
+                        "outputs": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "required": ["name"],
+                                "properties": {"name": {"const": OUTPUT}, "parameters": {"type": "object"}},
+                            },
+                        },
+                    },
+                },
+                "example": {
+                    "inputs": [{"name": "seed", "datatype": "UINT64", "shape": [2, 1], "data": [7, 8]}],
+                },
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+}
 
 
 @router.get("", summary="Server metadata")
 async def server_metadata() -> dict[str, Any]:
     """Name, version and protocol extensions."""
-    return {"name": "latentd", "version": __version__, "extensions": _EXTENSIONS}
+    return {"name": "latentd", "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 @router.get("/health/live", summary="Liveness")
@@ -77,22 +148,55 @@ async def model_ready(request: Request, name: str, version: str = "") -> dict[st
     return {"name": model.name, "ready": True}
 
 
-@router.post("/models/{name}/infer", summary="Infer")
-@router.post("/models/{name}/versions/{version}/infer", summary="Infer with a version")
+@router.post(
+    "/models/{name}/infer",
+    summary="Infer",
+    response_class=Response,
+    responses=answer_schemas.inference(),
+    openapi_extra=_INFER_BODY,
+)
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    summary="Infer with a version",
+    response_class=Response,
+    responses=answer_schemas.inference(),
+    openapi_extra=_INFER_BODY,
+)
 async def infer(request: Request, name: str, version: str = "") -> Response:
     """Latents or seeds in, images out, as JSON numbers or as binary tensors."""
     engine = engine_of(request)
     body = await read_inflated(request, request.app.state.max_body_bytes)
-    header, binary = _split(body, request.headers.get(_HEADER_LENGTH))
+    read = partial(_read, body, request.headers.get(_HEADER_LENGTH))
+    asked = read() if len(body) <= ON_LOOP_BYTES else await engine.off_loop(read)
+    sample = request_from_tensors(name, version, asked.tensors, asked.parameters)
+    model = await engine.registry.get(sample.model)
+    pixels = (sample.n or 1) * prod(model.manifest.output.shape)
+    if not asked.binary_output and pixels > _JSON_PIXELS:
+        raise InvalidRequest.field(
+            "outputs.images.parameters.binary_data", False, f"true for {pixels} pixels; up to {_JSON_PIXELS} go as JSON"
+        )
+    with tensor_names():
+        result = await while_connected(request, engine.sample(sample, model))
+    note_model(request, result)
+    return await engine.encode(lambda: _render(result, asked))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request body, read."""
+
+    id: object
+    tensors: dict[str, Tensor]
+    parameters: dict[str, Any]
+    binary_output: bool
+
+
+def _read(body: bytes, header_length: str | None) -> _Asked:
+    header, binary = _split(body, header_length)
     tensors = _tensors(header, binary)
     parameters = _mapping(header, "parameters")
     binary_output = _binary_output(header, parameters.pop("binary_data_output", False))
-    asked = request_from_tensors(name, version, tensors, parameters)
-    with tensor_names():
-        result = await while_connected(request, engine.sample(asked))
-    note_model(request, result)
-    request_id = header.get("id")
-    return await engine.encode(lambda: _render(result, request_id, binary=binary_output))
+    return _Asked(header.get("id"), tensors, parameters, binary_output)
 
 
 async def _model(request: Request, name: str, version: str) -> ServedModel:
@@ -108,17 +212,14 @@ def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memo
             raise InvalidRequest.field(_HEADER_LENGTH, header_length, f"0 to {len(body)}, the length of the body")
         length = int(header_length)
     try:
-        header = json.loads(body[:length])
+        header = json.loads(body[:length]) if length <= ON_LOOP_BYTES else decode_large(body[:length])
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"body: not JSON ({error}); allowed: an inference request", param="body") from error
     if not isinstance(header, dict):
         raise InvalidRequest.field("body", header, "a JSON object")
     for name in header:
-        if name not in ("id", "inputs", "outputs", "parameters"):
-            raise InvalidRequest(
-                f"{name}: unknown field, got {header[name]!r:.60}; allowed: id, inputs, outputs, parameters",
-                param=name,
-            )
+        if name not in _FIELDS:
+            raise InvalidRequest.unknown(name, header[name], _FIELDS)
     return header, memoryview(body)[length:]
 
 
@@ -185,22 +286,23 @@ def _spec(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
-def _render(result: SampleResult, request_id: object, *, binary: bool) -> Response:
+def _render(result: SampleResult, asked: _Asked) -> Response:
     images = result.images
     output: dict[str, Any] = {"name": OUTPUT, "datatype": "UINT8", "shape": list(images.shape)}
-    content: Mapping[str, Any] = {
+    content: dict[str, Any] = {
         "model_name": result.model.name,
         "model_version": str(result.model.version),
-        **({"id": request_id} if request_id is not None else {}),
+        **({"id": asked.id} if asked.id is not None else {}),
         "parameters": {
             "precision": result.precision,
             **({"seed": result.seed(0)} if result.seeds is not None else {}),
         },
         "outputs": [output],
     }
-    if not binary:
-        output["data"] = images.reshape(-1).tolist()
-        return Response(json.dumps(content), media_type="application/json")
+    if not asked.binary_output:
+        # Image by image, so that other threads get their turn; "data" is the last key of the last output.
+        pixels = ", ".join(json.dumps(image.reshape(-1).tolist())[1:-1] for image in images)
+        return Response(json.dumps(content)[:-3] + f', "data": [{pixels}]}}]}}', media_type="application/json")
     output["parameters"] = {"binary_data_size": images.nbytes}
     header = json.dumps(content).encode()
     return Response(

@@ -1,79 +1,133 @@
 """What happens around every HTTP request, outermost first: observe, authenticate, limit the body.
 
-Plain ASGI: no task and no queue per request.
+Plain ASGI: no task and no queue per request. `service.http_api.application` has the whole order.
 """
 
 import logging
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import authenticate
-from service.errors import Internal, ServiceError, TooLarge
+from service import observation
+from service.access import act_for, admit
+from service.access_log import log_request
+from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
+from service.http_api.permissions import needed
+from service.http_api.raw_headers import header
 from service.keys import KeyFile
 from service.metrics import Metrics
+from service.observation import Observation
+from service.quotas import Quotas
 from service.request_ids import request_id as choose_request_id
+from service.tracing import NO_TRACING, Tracing
 
-_LOG = logging.getLogger("latentd.access")
-
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Probes answer without a key: they say nothing but yes or no."""
+_LOG = logging.getLogger(__name__)
+_DRAINED = 64 << 20  # bytes of a refused body that are still read, so that its client gets to read the refusal
 
 
 class Observe:
     """Gives each request an id, counts and times it, logs it, and answers what nobody foresaw."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing = NO_TRACING) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = choose_request_id(Headers(scope=scope).get("x-request-id"))
+        start, status = time.perf_counter(), 0
+        api = _api(scope["method"], scope["path"])
+        request_id = choose_request_id(header(scope, b"x-request-id"))
+        seen = Observation(request_id)
+        observation.observe(seen)
+        if api != "operations":
+            seen.span = self._tracing.begin(f"{scope['method']} {api}", Headers(scope=scope), request_id)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
-        start, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                if state.get("close"):  # the rest of the body is not worth waiting for
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except ServiceError as error:  # raised by the layers below this one
-            await error_response(scope["path"], error)(scope, receive, send_with_id)
+            if not status:
+                await error_response(scope["path"], error)(scope, receive, send_with_id)
         except Exception:  # noqa: BLE001 - the outer boundary of a request
-            _LOG.exception("request %s failed", request_id)
+            if "status" in state:  # its client is gone, or does not read
+                _LOG.debug("request %s was given up", request_id)
+            else:
+                _LOG.exception("request %s failed", request_id)
             if not status:
                 await error_response(scope["path"], Internal(request_id))(scope, receive, send_with_id)
-        seconds = time.perf_counter() - start
         code = str(state.get("status", status) or STATUS["cancelled"])
-        api = _api(scope["path"])
-        self._metrics.requests.labels(state.get("model", ""), state.get("version", ""), api, code).inc()
+        self._record(seen, scope, api, code, time.perf_counter() - start)
+
+    def _record(self, seen: Observation, scope: Scope, api: str, code: str, seconds: float) -> None:
+        """Count, log and trace a request that is over."""
+        method, state = scope["method"], scope["state"]
+        model, version = state.get("model", seen.model), state.get("version", seen.version)
+        self._metrics.requests.labels(model, version, api, code).inc()
         self._metrics.request_seconds.labels(api).observe(seconds)
-        _LOG.debug("%s %s %r %s %.1f ms", request_id, scope["method"], scope["path"], code, seconds * 1e3)
+        log_request(seen, api=api, method=method, path=scope["path"], code=code, seconds=seconds)
+        if seen.span is not None:
+            route = getattr(scope.get("route"), "path", None)
+            attributes: dict[str, Any] = {
+                "http.request.method": method,
+                "http.response.status_code": int(code),
+                "latentd.model": model,
+                "latentd.rows": seen.rows,
+            }
+            if route is not None:
+                attributes["http.route"] = route
+            seen.span.end(f"{method} {route or api}", code, attributes)
 
 
 class Authenticate:
-    """Asks for an API key wherever the server has any."""
+    """Asks for what `service.http_api.permissions` says, and counts a caller's open requests."""
 
-    def __init__(self, app: ASGIApp, keys: KeyFile) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyFile, quotas: Quotas, exists: Callable[[Scope], bool]) -> None:
+        """`exists` tells whether any route takes a request, so that a wrong path is answered as such."""
         self._app = app
         self._keys = keys
+        self._quotas = quotas
+        self._exists = exists
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            authenticate(Headers(scope=scope).get("authorization"), self._keys)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        need = needed(scope["method"], scope["path"])
+        authorization = header(scope, b"authorization")
+        try:
+            caller = admit(authorization, need, self._keys)
+        except PermissionDenied:
+            if self._exists(scope):
+                raise
+            need = "key"
+            caller = admit(authorization, need, self._keys)
+        act_for(caller)
+        observation.current().key_id = caller.key_id
+        if need in ("nothing", "key"):  # what only reads does not count as an open request
+            await self._app(scope, receive, send)
+            return
+        with self._quotas.open_request(caller):
+            await self._app(scope, receive, send)
 
 
 class LimitBody:
@@ -89,8 +143,10 @@ class LimitBody:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = header(scope, b"content-length") or "0"
         if declared.isdecimal() and int(declared) > self._max_bytes:
+            if int(declared) > _DRAINED:
+                scope["state"]["close"] = True
             raise self._too_large(f"{declared} bytes")
         received = 0
 
@@ -109,7 +165,21 @@ class LimitBody:
         return TooLarge(f"body: got {got}; allowed: up to {self._max_bytes} bytes", param="body")
 
 
-def _api(path: str) -> str:
+class ByPath:
+    """Hands a request to the application of its path, or to another."""
+
+    def __init__(self, applications: Mapping[str, ASGIApp], otherwise: ASGIApp) -> None:
+        self._applications = applications
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        await self._applications.get(scope.get("path", ""), self._otherwise)(scope, receive, send)
+
+
+def _api(method: str, path: str) -> str:
+    if needed(method, path) == "nothing":
+        return "operations"
     if path.startswith("/v2"):
         return "inference_http"
     if path.startswith("/v1/images"):

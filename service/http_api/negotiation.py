@@ -1,6 +1,7 @@
 """Which form an answer takes: `format` in the body together with the Accept header (RFC 9110 §12.5.1)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from runtime.sequences import FileFormat
@@ -26,6 +27,7 @@ _MEDIA_TYPES = {
 }
 _ENVELOPES = ("application/json", "application/zip")
 OFFERED = (*_ENVELOPES, *_MEDIA_TYPES.values())
+STREAMED = ("text/event-stream", "application/x-ndjson")
 _WILDCARDS = {"*/*": "application/json", "application/*": "application/json", "image/*": "image/png"}
 
 
@@ -43,6 +45,23 @@ class Answer:
     file_format: FileFormat | None
 
 
+def choose_stream(accept: str | None, body_format: Format | None) -> Answer:
+    """The form of a stream: server-sent events, or a line of JSON for each image where ``Accept`` prefers that.
+
+    Raises:
+        InvalidRequest: ``Accept`` allows neither, or `format` is an array's.
+    """
+    if body_format is not None and _MEDIA_TYPES[body_format] not in _IMAGES:
+        raise InvalidRequest.field("format", body_format, f"{', '.join(_IMAGES.values())} where stream is true")
+    ranges, refused = _by_preference(accept or "*/*")
+    for accepted in ranges:
+        for offer in STREAMED:
+            if _covers(accepted, offer) and offer not in refused:
+                return Answer(offer, _IMAGES[_MEDIA_TYPES[body_format]] if body_format else None)
+    raise InvalidRequest.field("Accept", accept, f"{' or '.join(STREAMED)} where stream is true")
+
+
+@lru_cache(64)
 def choose(accept: str | None, body_format: Format | None) -> Answer:
     """The form that both the header and the body's `format` allow.
 

@@ -1,5 +1,6 @@
 """Probes, metrics and the front page."""
 
+import asyncio
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,11 @@ async def livez() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/readyz", summary="Readiness")
+@router.get(
+    "/readyz",
+    summary="Readiness",
+    responses={503: {"description": "Not ready, with the reason.", "content": {"application/json": {}}}},
+)
 async def readyz(request: Request) -> JSONResponse:
     """200 once models are warm; 503 with the reason before that and while shutting down."""
     lifecycle: Lifecycle = request.app.state.lifecycle
@@ -28,10 +33,16 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ready", "models": served})
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(request: Request) -> Response:
-    """Prometheus text format."""
-    return Response(generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus text format; written off the event loop, since some values are asked of disks and drivers."""
+    content = await asyncio.to_thread(generate_latest, request.app.state.metrics.registry)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/", include_in_schema=False)

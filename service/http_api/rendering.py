@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from service.engine import SampleResult
 from service.errors import InvalidRequest
 from service.http_api.negotiation import Answer, Layout
 from service.sample_files import all_in_one, encoded_row, file_format
+
+_QUICK_ARRAY, _QUICK_IMAGE = 64 << 10, 1 << 10
 
 
 def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
@@ -31,6 +34,12 @@ def check_layout(layout: Layout | None, n: int, answer: Answer) -> Layout:
     return layout
 
 
+def is_quick(answer: Answer, size: int) -> bool:
+    """Whether `size` bytes of pixels are encoded sooner than another thread would begin with it."""
+    arrays = answer.media_type in ("application/octet-stream", "application/x-npy")
+    return size <= (_QUICK_ARRAY if arrays else _QUICK_IMAGE)
+
+
 def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
     """Encode `result`. Arrays are uint8 NHWC, of sequences NTHWC; a grid is one image or sequence.
 
@@ -41,9 +50,7 @@ def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
     chosen = file_format(answer.file_format, result.model.manifest)
     single = layout == "grid"
     images = all_in_one(result.images, chosen) if single else result.images
-    headers = {"X-Latentd-Model": result.model.manifest.reference, "X-Latentd-Precision": result.precision}
-    if result.seeds is not None:
-        headers["X-Latentd-Seed"] = str(result.seed(0))
+    headers = identity_headers(result)
     if media_type == "application/json":
         content = _json(result, images, chosen, single=single)
     elif media_type == "application/zip":
@@ -72,15 +79,27 @@ def render(result: SampleResult, answer: Answer, layout: Layout) -> Response:
     return Response(content, headers=headers, media_type=media_type)
 
 
+def identity_headers(result: SampleResult) -> dict[str, str]:
+    """What names the images of an answer, for those who read no JSON."""
+    headers = {"X-Latentd-Model": result.model.manifest.reference, "X-Latentd-Precision": result.precision}
+    if result.seeds is not None:
+        headers["X-Latentd-Seed"] = str(result.seed(0))
+    return headers
+
+
+def image_item(
+    result: SampleResult, row: int, pixels: NDArray[np.uint8], chosen: FileFormat, *, single: bool = False
+) -> dict[str, Any]:
+    """One image of a JSON answer: its seed, its label (a grid has none) and the file."""
+    return {
+        "seed": result.seed(row),
+        "label": None if single else result.label(row),
+        "b64_json": base64.b64encode(encoded_row(result, row, pixels, chosen)).decode(),
+    }
+
+
 def _json(result: SampleResult, images: NDArray[np.uint8], chosen: FileFormat, *, single: bool) -> bytes:
-    data = [
-        {
-            "seed": result.seed(row),
-            "label": None if single else result.label(row),
-            "b64_json": base64.b64encode(encoded_row(result, row, pixels, chosen)).decode(),
-        }
-        for row, pixels in enumerate(images)
-    ]
+    data = [image_item(result, row, pixels, chosen, single=single) for row, pixels in enumerate(images)]
     return json.dumps(
         {
             "model": result.model.name,

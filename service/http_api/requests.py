@@ -1,9 +1,9 @@
 """Reading a request: its JSON as a checked model, its place in the application, its client's patience."""
 
 import asyncio
-import difflib
 import zlib
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,9 +11,14 @@ from starlette.requests import Request
 
 from service.engine import Engine, SampleResult
 from service.errors import Cancelled, InvalidRequest, TooLarge, UnsupportedMedia
+from service.http_api import sliced_json
 
+ON_LOOP_BYTES = 64 << 10
+"""Larger bodies are read in a thread."""
 _Body = TypeVar("_Body", bound=BaseModel)
 _Result = TypeVar("_Result")
+
+_UNWATCHED_S = 0.02
 
 
 def engine_of(request: Request) -> Engine:
@@ -44,10 +49,41 @@ async def read_json(request: Request, model: type[_Body]) -> _Body:
     Raises:
         InvalidRequest: not JSON, or a field is unknown or of the wrong type.
     """
+    body = await request.body()
+    if len(body) <= ON_LOOP_BYTES:
+        return parse(body or b"{}", model)
+    return await engine_of(request).off_loop(partial(_parse_large, body, model))
+
+
+def parse(body: bytes, model: type[_Body]) -> _Body:
+    """JSON as `model`.
+
+    Raises:
+        InvalidRequest: see `read_json`.
+    """
     try:
-        return model.model_validate_json(await request.body() or b"{}")
+        return model.model_validate_json(body)
     except ValidationError as error:
-        raise _explain(error, model) from error
+        raise explain(error, model) from error
+
+
+def _parse_large(body: bytes, model: type[_Body]) -> _Body:
+    try:
+        return model.model_validate(decode_large(body))
+    except ValidationError as error:
+        raise explain(error, model) from error
+
+
+def decode_large(body: bytes) -> Any:
+    """JSON as plain values, without holding up other threads.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return sliced_json.decode(body.decode())
+    except (sliced_json.JsonError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"body: not JSON ({error}); allowed: a JSON object", param="body") from error
 
 
 async def read_inflated(request: Request, limit: int) -> bytes:
@@ -64,6 +100,10 @@ async def read_inflated(request: Request, limit: int) -> bytes:
         return body
     if encoding not in ("gzip", "deflate"):
         raise UnsupportedMedia.field("Content-Encoding", encoding, "identity, gzip, deflate")
+    return await engine_of(request).off_loop(partial(_inflate, body, encoding, limit))
+
+
+def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16 if encoding == "gzip" else zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(body, limit)
@@ -79,28 +119,38 @@ async def read_inflated(request: Request, limit: int) -> bytes:
 async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
     """Await `work`, but cancel it when the client disconnects.
 
+    Work that is done in a moment is not watched: watching costs as much as the rest of a small request.
+
     Raises:
         Cancelled: the client went away.
     """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        request.state.status = 499
-        raise Cancelled("the client went away")
-    finally:
-        gone.cancel()
+    task, gone = asyncio.current_task(), asyncio.Event()
+    assert task is not None
+    watchers: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
         task.cancel()
 
+    timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, lambda: watchers.append(asyncio.create_task(watch())))
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone.is_set():
+            raise
+        task.uncancel()
+        request.state.status = 499
+        raise Cancelled("the client went away") from None
+    finally:
+        timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
+def explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
+    """The refusal of a body that is not a `model`: names the first field at fault, its value and what is allowed."""
     errors = error.errors(include_url=False)
     first = errors[0]
     if first["type"] == "json_invalid":
@@ -109,12 +159,9 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest.field("body", first["input"], "a JSON object")
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, model.model_fields, 1)
-        advice = f" (did you mean {near[0]}?)" if near else ""
-        return InvalidRequest(
-            f"{name}: unknown field, got {first['input']!r:.60}{advice}; allowed: {', '.join(model.model_fields)}",
-            param=name,
-        )
+        return InvalidRequest.unknown(name, first["input"], model.model_fields)
+    if first["type"] == "missing":
+        return InvalidRequest(f"{name}: got nothing; allowed: a value, it is needed", param=name)
     field = first["loc"][0]  # a field of several types has an error for each of them
     allowed = [found["msg"].removeprefix("Input should be ") for found in errors if found["loc"][:1] == (field,)]
     return InvalidRequest.field(str(field), first["input"], " or ".join(dict.fromkeys(allowed)))

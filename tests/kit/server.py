@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,12 @@ class ServerProcess:
 
 @contextmanager
 def running_server(
-    store: Path, state: Path, *args: str, env: Mapping[str, str] | None = None
+    store: Path,
+    state: Path,
+    *args: str,
+    env: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | None = None,
+    latentd: Sequence[str | Path] = (LATENTD,),
 ) -> Iterator[ServerProcess]:
     """Run `latentd serve` on free loopback ports; leaving stops it by SIGTERM and asserts exit code 0.
 
@@ -62,6 +68,8 @@ def running_server(
         state: the server's state folder, made where it is absent.
         args: further command-line arguments.
         env: added to the environment, from which every other ``LATENTD_*`` variable is taken away.
+        verify: how to ask a server with TLS whether it is ready.
+        latentd: the command that takes ``serve`` and the arguments.
 
     Raises:
         ServerFailed: it ended or was not ready in time, or its exit code is not 0.
@@ -75,9 +83,10 @@ def running_server(
         *args,
         log=log,
         env=env,
+        latentd=latentd,
     )
     try:
-        addresses = _wait_until_ready(process, address_file, log, started)
+        addresses = _wait_until_ready(process, address_file, log, started, verify)
         yield ServerProcess(process, addresses["http"], addresses["grpc"], log, time.monotonic() - started)
     except BaseException as error:
         _stop(process)
@@ -88,9 +97,11 @@ def running_server(
         raise ServerFailed(f"the server's exit code is {code}, its log:\n{_read(log)}")
 
 
-def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start_latentd(
+    *args: str, log: Path, env: Mapping[str, str] | None = None, latentd: Sequence[str | Path] = (LATENTD,)
+) -> subprocess.Popen[bytes]:
     """Start `latentd ARGS` with its output in `log`, for a test that watches it fail or stop by itself."""
-    command = [str(LATENTD), *args]
+    command = [*map(str, latentd), *args]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script runs the tests in its background; POSIX 2.11
         command = [sys.executable, "-Sc", _WITH_CTRL_C, *command]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")}
@@ -105,22 +116,22 @@ def start_latentd(*args: str, log: Path, env: Mapping[str, str] | None = None) -
 
 
 def _wait_until_ready(
-    process: subprocess.Popen[bytes], address_file: Path, log: Path, started: float
+    process: subprocess.Popen[bytes], address_file: Path, log: Path, started: float, verify: ssl.SSLContext | None
 ) -> dict[str, str]:
     while time.monotonic() - started < READY_WITHIN_S:
         if process.poll() is not None:
             raise ServerFailed(f"the server ended with exit code {process.returncode} before it was ready")
         if address_file.exists():
             addresses: dict[str, str] = json.loads(address_file.read_text())
-            if _is_ready(addresses["http"]):
+            if _is_ready(addresses["http"], verify):
                 return addresses
         time.sleep(0.02)
     raise ServerFailed(f"the server was not ready within {READY_WITHIN_S:.0f} s")
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(url: str, verify: ssl.SSLContext | None) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/readyz", timeout=5, verify=verify or True).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

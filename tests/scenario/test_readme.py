@@ -36,8 +36,8 @@ def here(code: str, server: ServerProcess) -> str:
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
-    assert len(PYTHON) == 4
-    assert len(SHELL) == 5
+    assert len(PYTHON) == 5
+    assert len(SHELL) == 8
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -52,10 +52,10 @@ def test_python(code: str, server: ServerProcess) -> None:
 
 def test_shell(server: ServerProcess, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    for name in ("circles", "squares"):
-        folder = tmp_path / "my-images" / name
+    for path in ("my-images/circles", "my-images/squares", "new-images/circles", "new-images/stars"):
+        folder = tmp_path / path
         folder.mkdir(parents=True)
-        for index in range(30):
+        for index in range(120 if path.startswith("new") else 30):
             Image.fromarray(random.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"{index}.png")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LATENTD_")},
@@ -64,6 +64,7 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
     }
     for code in SHELL:
         quick = here(code, server).replace("--max-minutes 5", "--max-minutes 0.1")
+        quick = quick.replace("ratio<=0.5", "ratio<=1000")  # noise cannot be learned
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", quick],
             cwd=tmp_path,
@@ -75,6 +76,10 @@ def test_shell(server: ServerProcess, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{quick}\n{done.stdout}\n{done.stderr}"
     assert Image.open(tmp_path / "threes.png").size == (32, 24)
     assert Image.open(tmp_path / "digits.png").size[0] > 600
+    assert len((tmp_path / "images.ndjson").read_text().splitlines()) == 101
+    assert getattr(Image.open(tmp_path / "walk.gif"), "n_frames", 1) > 10
+    assert Image.open(tmp_path / "load.png").size == (1000, 520)
     assert (tmp_path / "data" / "mine" / "train-000000.tar").is_file()
     assert (tmp_path / "models" / "mine" / "1" / "generator.int8.onnx").is_file()
+    assert (tmp_path / "models" / "mine-new" / "1" / "manifest.json").is_file()
     assert "features: pixels" in (tmp_path / "models" / "mine" / "1" / "report.html").read_text()

@@ -80,6 +80,8 @@ CASES = [
         {"latents": [[0.0] * 15], "labels": 1},
         SampleRequest(latents=[0.0] * 15, labels=[Label(index=1)]),
     ),
+    Case("no latents", ("latents:", "got []", "one row"), {"latents": []}),
+    Case("empty latents", ("latents:", "got shape [1, 0]"), {"latents": [[]], "labels": 1}),
     Case("ragged latents", ("latents:", "[15, 16]"), {"latents": [[0.0] * 15, [0.0] * 16], "labels": 1}),
     Case(
         "NaN latents",

@@ -8,6 +8,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 SERVICES = {
     "latentd.v1.Generation",
+    "latentd.v1.FineTuning",
     "latentd.v1.Models",
     "inference.GRPCInferenceService",
     "grpc.health.v1.Health",

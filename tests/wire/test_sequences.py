@@ -19,6 +19,7 @@ from PIL import Image, ImageSequence
 
 from runtime.generator import Generator
 from runtime.store import DirectoryStore
+from service.client.connection import Connection
 from service.client.transports import GrpcTransport, HttpTransport, SampleOptions
 from service.grpc_api._generated.latentd_v1_generation_pb2 import Format, Layout, Precision, SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
@@ -159,7 +160,7 @@ def test_tritonclient_gets_nthwc(server: ServerProcess, expected: NDArray[np.uin
 
 def test_our_client_gets_the_same_over_both_transports(server: ServerProcess, expected: NDArray[np.uint8]) -> None:
     options = SampleOptions(model="moving", precision="fp32")
-    for transport in (HttpTransport(server.http, None), GrpcTransport(server.grpc, None)):
+    for transport in (HttpTransport(Connection(server.http)), GrpcTransport(Connection("", server.grpc))):
         assert np.array_equal(transport.sample(7, 3, None, options), expected)
 
 

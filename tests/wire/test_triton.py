@@ -1,11 +1,15 @@
 """The unmodified `tritonclient` package as the client, over HTTP and gRPC."""
 
+import asyncio
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.grpc
+import tritonclient.grpc.aio
 import tritonclient.http
+import tritonclient.http.aio
 from tritonclient.utils import InferenceServerException
 
 from tests.kit.server import ServerProcess
@@ -122,3 +126,29 @@ def test_unknown_model_and_output(triton: Any) -> None:
         client.infer("tiny", [seeds(module, 0, 1)], outputs=[module.InferRequestedOutput("logits")])
     with pytest.raises(InferenceServerException, match="sequence_"):
         client.infer("tiny", [seeds(module, 0, 1)], sequence_id=4)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_asyncio_clients_ask_at_the_same_time(server: ServerProcess, transport: str) -> None:
+    module, own = {
+        "http": (tritonclient.http.aio, tritonclient.http),
+        "grpc": (tritonclient.grpc.aio, tritonclient.grpc),
+    }[transport]
+    client = module.InferenceServerClient(server.http.removeprefix("http://") if transport == "http" else server.grpc)
+    try:
+        assert await client.is_model_ready("tiny")
+        answers = await asyncio.gather(*(client.infer("tiny", [seeds(own, first, 2)]) for first in range(20)))
+        rows = [answer.as_numpy("images") for answer in answers]
+        assert all(np.array_equal(before[1], after[0]) for before, after in itertools.pairwise(rows))
+        with pytest.raises(InferenceServerException, match="nothing"):
+            await client.infer("nothing", [seeds(own, 0, 1)])
+    finally:
+        await client.close()
+
+
+def test_an_answer_may_be_asked_for_compressed(server: ServerProcess) -> None:
+    with tritonclient.http.InferenceServerClient(server.http.removeprefix("http://")) as client:
+        inputs = [seeds(tritonclient.http, 1, 3)]
+        plain = client.infer("tiny", inputs).as_numpy("images")
+        asked = client.infer("tiny", inputs, response_compression_algorithm="gzip").as_numpy("images")
+        assert np.array_equal(plain, asked)

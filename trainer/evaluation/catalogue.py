@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-Group = Literal["likeness", "classes", "usefulness", "memorisation", "diversity", "motion", "reconstruction"]
+from runtime.fine_tuning import COPYING, IMPROVEMENT
+
+Group = Literal[
+    "likeness", "classes", "usefulness", "memorisation", "diversity", "motion", "reconstruction", "fine-tuning"
+]
+HELD_OUT_DISTANCE = "held_out_kernel_distance"
 
 
 @dataclass(frozen=True)
@@ -75,4 +80,13 @@ CATALOGUE: dict[str, Measure] = {
     "reconstruction_error": Measure(
         "reconstruction", "Reconstruction error", "Squared, over that of showing the mean image.", "lower"
     ),
+    HELD_OUT_DISTANCE: Measure(
+        "fine-tuning", "Kernel distance, held out", "To images that training never saw, in their classes' shares.",
+        "lower", -inf,
+    ),
+    IMPROVEMENT: Measure(
+        "fine-tuning", "Kernel distance, after over before", "To held-out images; before: of the base package.",
+        "lower", -inf,
+    ),
+    COPYING: Measure("fine-tuning", "Signs of copying", "How many there are, see memorisation.", "lower"),
 }  # fmt: skip

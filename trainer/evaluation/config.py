@@ -44,6 +44,15 @@ class EvaluationConfig(Config):
         return tuple(str(parse_gate(text)) for text in expressions)
 
 
+def draw_like(
+    config: EvaluationConfig, real: LabelledImages, dim: int, sampler: Sampler, *, conditional: bool
+) -> NDArray[np.uint8]:
+    """As many images with the same seeds, labels in the shares that they have among `real`."""
+    seeds = np.arange(config.first_seed, config.first_seed + config.samples, dtype=np.uint64)
+    labels = real.labels[np.arange(config.samples) % len(real)] if conditional else np.zeros(config.samples, np.int64)
+    return sampler(latents_from_seeds(seeds, dim), labels)
+
+
 def draw_samples(config: EvaluationConfig, class_names: tuple[str, ...], dim: int, sampler: Sampler) -> LabelledImages:
     """The images that are measured: consecutive seeds, labels in turn."""
     seeds = np.arange(config.first_seed, config.first_seed + config.samples, dtype=np.uint64)

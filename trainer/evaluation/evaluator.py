@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from runtime.manifest import Interval, Measurement
 from trainer.data.images import DataSplit, LabelledImages
-from trainer.evaluation.catalogue import CATALOGUE, Measure
+from trainer.evaluation.catalogue import CATALOGUE, HELD_OUT_DISTANCE, Measure
 from trainer.evaluation.classifier import Classifier
 from trainer.evaluation.comparison import LEAST, Comparison
 from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.feature_choice import Eyes
+from trainer.evaluation.kernel import kernel_distance
 from trainer.evaluation.measures import joined, ratio_of_medians, recognised, smallest_class_variety
 from trainer.evaluation.memorisation import Closeness, Memory, signs_of_copying
 from trainer.evaluation.modes import count_modes
@@ -85,9 +86,31 @@ class Evaluator:
             found,
             rows,
             closeness,
-            signs_of_copying(*(copying[name] for name in ("near_copies", "nearer_to_training", "exact_copies"))),
+            _signs(copying),
             self._memory.threshold,
         )
+
+    def copying(self, images: NDArray[np.uint8]) -> list[str]:
+        """Signs that `images` copy training images, in sentences."""
+        return _signs(dict(self._memorisation(self._memory.closeness(images))))
+
+    def held_out_distance(self, images: NDArray[np.uint8]) -> Measurement:
+        """Kernel distance of `images` to those that training never saw, at least two of both."""
+        held_out, features = self._held_out_features, self._eyes.features(images)
+
+        def numbers(ours: Rows, theirs: Rows) -> NDArray[np.float64]:
+            return np.array([kernel_distance(held_out[theirs], features[ours])])
+
+        deviation = subsampled_deviation(numbers, len(features), len(held_out)).item()
+        real = self._eyes.features(self.data.train.at_most(len(images)).images)
+        ours = _Number(kernel_distance(held_out, features), deviation)
+        theirs = _Number(kernel_distance(held_out, real))
+        name, n = HELD_OUT_DISTANCE, len(images)
+        return _measurement(name, ours, theirs, samples=n, real_samples=len(held_out), by=self._eyes.name)
+
+    @cached_property
+    def _held_out_features(self) -> NDArray[np.float32]:
+        return self._eyes.features(self.data.held_out.images)
 
     @cached_property
     def _comparison(self) -> Comparison | None:
@@ -214,6 +237,10 @@ def _measurement(
         real_samples=real_samples,
         by=by,
     )
+
+
+def _signs(memorisation: dict[str, Measurement]) -> list[str]:
+    return signs_of_copying(*(memorisation[name] for name in ("near_copies", "nearer_to_training", "exact_copies")))
 
 
 def _mean(numbers: NDArray[Any]) -> _Number:

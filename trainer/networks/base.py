@@ -1,12 +1,14 @@
 """What every generator and discriminator has in common, whatever is inside."""
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 from torch import Tensor, nn
 
 from trainer.config import Config
 from trainer.data.images import ImageSpec
 from trainer.errors import ConfigError
+from trainer.networks.channels import ChannelGroup
 
 
 class Generator(nn.Module, ABC):
@@ -27,6 +29,13 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """float ``[n, latent_dim]`` and int64 ``[n]`` to images in −1 … 1, float ``[n, C, H, W]``."""
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """Channels that can be pruned, in the order in which they are computed; none: it knows of none.
+
+        A generator that is built from `GeneratorConfig.narrowed` has the same groups, with fewer channels in each.
+        """
+        return []
 
 
 class Discriminator(nn.Module, ABC):
@@ -85,6 +94,11 @@ class GeneratorConfig(Config, ABC):
     @abstractmethod
     def build(self, spec: ImageSpec) -> Generator:
         """A freshly initialized generator of images of that size."""
+
+    def narrowed(self, keep: float) -> Self | None:
+        """The same network with about the share `keep` of its channels; None: it knows of none that could go."""
+        del keep
+        return None
 
 
 class DiscriminatorConfig(Config, ABC):

@@ -2,7 +2,7 @@
 convolutional generative adversarial networks", section 3)."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.errors import DataError
 from trainer.networks.base import Generator, GeneratorConfig
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes, norm_axes
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
 
 _LARGEST_START = 8
 
 
 class DcganGeneratorConfig(GeneratorConfig):
-    """7×7×256 → 128 → 64 → image at 28×28; int8 graphs of transposed convolutions are slower than fp32 on CPUs."""
+    """7×7×256 → 128 → 64 → image at 28×28. Processors have no 8-bit transposed convolutions: int8 graphs get ordinary
+    ones in their place, see `trainer.compress.transposed_convolutions`."""
 
     kind: Literal["dcgan"] = "dcgan"
     """Which generator."""
@@ -43,6 +45,10 @@ class DcganGeneratorConfig(GeneratorConfig):
         """
         return DcganGenerator(self, spec)
 
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        return self.model_copy(update={name: fewer(getattr(self, name), keep) for name in ("width", "min_width")})
+
 
 class DcganGenerator(Generator):
     """Linear to the start, then transposed convolutions, batch norm and ReLU; at last tanh.
@@ -57,7 +63,7 @@ class DcganGenerator(Generator):
         self.conditional = spec.classes > 1
         doublings = dcgan_doublings(spec)
         layers = max(3, doublings)
-        widths = [max(config.min_width, config.width >> layer) for layer in range(layers)]
+        self._widths = widths = [max(config.min_width, config.width >> layer) for layer in range(layers)]
         self._start = (widths[0], spec.height >> doublings, spec.width >> doublings)
         self.embed = nn.Embedding(spec.classes, config.label_dim) if self.conditional else None
         inputs = config.latent_dim + (config.label_dim if self.conditional else 0)
@@ -78,6 +84,20 @@ class DcganGenerator(Generator):
         for norm, conv in zip(self.norms, self.convs, strict=True):
             hidden = conv(F.relu(norm(hidden, labels)))
         return torch.tanh(hidden)
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: those of each feature map."""
+        makers = [layer_axes("linear", block=self._start[1] * self._start[2], bias=False)]
+        makers += [layer_axes(f"convs.{index}", transposed=True) for index in range(len(self.convs) - 1)]
+        return [
+            ChannelGroup(
+                width,
+                makers[index],
+                (f"norms.{index}.scale",),
+                (*norm_axes(f"norms.{index}"), Axis(f"convs.{index}.weight", 0)),
+            )
+            for index, width in enumerate(self._widths)
+        ]
 
 
 def dcgan_doublings(spec: ImageSpec) -> int:

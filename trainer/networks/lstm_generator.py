@@ -1,7 +1,7 @@
 """A generator of sequences: an LSTM walks through the latent space, one decoder draws every frame."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainer.data.images import ImageSpec
 from trainer.errors import ConfigError
 from trainer.networks.base import Generator, GeneratorConfig, check_moving
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes
 from trainer.networks.shifts import shift
 from trainer.networks.upsampling_generator import UpsamplingGenerator, UpsamplingGeneratorConfig
 
@@ -70,6 +71,11 @@ class LstmGeneratorConfig(GeneratorConfig):
             raise ConfigError("generator lstm: path_dim and reach are both 0, nothing would move")
         return LstmGenerator(self, spec)
 
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        names = ("state", "width", "min_width")
+        return self.model_copy(update={name: fewer(getattr(self, name), keep) for name in names})
+
 
 class LstmGenerator(Generator):
     """x_t = D(content, path_t), where path follows the states of an LSTM; the latent is content, motion, steps."""
@@ -113,6 +119,24 @@ class LstmGenerator(Generator):
         walked = torch.cumsum(self.to_velocity(path).float() * _FIRST_SPEED, dim=1)
         down, right = torch.tanh(self.to_place(motion).float().unsqueeze(1) + walked).unbind(2)
         return self._shift(frames, down * self._reach[0], right * self._reach[1])
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: units of the LSTM, of the layer after it, and the decoder's."""
+        state = ChannelGroup(
+            self.lstm.hidden_size,
+            (Axis("lstm.weight_ih_l0", 0), Axis("lstm.weight_hh_l0", 0)),
+            (),
+            (
+                *(Axis(f"lstm.{name}_l0", 0) for name in ("bias_ih", "bias_hh")),
+                Axis("lstm.weight_hh_l0", 1),
+                *layer_axes("start"),
+                Axis("path.0.weight", 1),
+            ),
+        )
+        readers = {"to_path": self.to_path, "to_velocity": self.to_velocity}
+        others = tuple(Axis(f"{name}.weight", 1) for name, layer in readers.items() if layer is not None)
+        path = ChannelGroup(self.lstm.hidden_size, layer_axes("path.0"), (), others)
+        return [state, path, *(group.inside("decoder.") for group in self.decoder.channel_groups())]
 
     def _shift(self, frames: Tensor, down: Tensor, right: Tensor) -> Tensor:
         """``[n, T, C, H, W]``; `frames` are as large or smaller."""

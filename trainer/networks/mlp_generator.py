@@ -1,7 +1,7 @@
 """A fully connected generator."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes
 
 
 class MlpGeneratorConfig(GeneratorConfig):
@@ -39,6 +40,10 @@ class MlpGeneratorConfig(GeneratorConfig):
         """A freshly initialized generator of images of that size."""
         return MlpGenerator(self, spec)
 
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        return self.model_copy(update={"hidden": tuple(fewer(units, keep) for units in self.hidden)})
+
 
 class MlpGenerator(Generator):
     """Linear, batch norm where asked for, leaky ReLU; repeated; then a linear layer to all pixels at once."""
@@ -48,6 +53,7 @@ class MlpGenerator(Generator):
         self.latent_dim = config.latent_dim
         self.conditional = spec.classes > 1
         self._shape = (spec.channels, spec.height, spec.width)
+        self._hidden = config.hidden
         self._sigmoid = config.output == "sigmoid"
         self.embed = nn.Embedding(spec.classes, config.label_dim) if self.conditional else None
         inputs = config.latent_dim + (config.label_dim if self.conditional else 0)
@@ -67,3 +73,20 @@ class MlpGenerator(Generator):
         pixels: Tensor = self.layers(latents)
         pixels = 2 * torch.sigmoid(pixels) - 1 if self._sigmoid else torch.tanh(pixels)
         return pixels.unflatten(1, self._shape)  # type: ignore[no-untyped-call, no-any-return]
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: the units of each hidden layer."""
+        groups = []
+        linears = [index for index, layer in enumerate(self.layers) if isinstance(layer, nn.Linear)]
+        for units, (index, reader) in zip(self._hidden, pairwise(linears), strict=True):
+            norm = index + 1 if isinstance(self.layers[index + 1], nn.BatchNorm1d) else None
+            of_norm = () if norm is None else ("weight", "bias", "running_mean", "running_var")
+            groups.append(
+                ChannelGroup(
+                    units,
+                    layer_axes(f"layers.{index}"),
+                    () if norm is None else (f"layers.{norm}.weight",),
+                    (*(Axis(f"layers.{norm}.{name}", 0) for name in of_norm), Axis(f"layers.{reader}.weight", 1)),
+                )
+            )
+        return groups

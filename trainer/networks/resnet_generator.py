@@ -1,7 +1,7 @@
 """A residual generator (Miyato et al. 2018, "Spectral normalization for generative adversarial networks", table 4,
 with conditional batch norm as in Miyato and Koyama 2018)."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig, doublings
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes, norm_axes
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
 from trainer.networks.resampled_convolutions import UpsampledConv2d
 
@@ -35,6 +36,10 @@ class ResnetGeneratorConfig(GeneratorConfig):
     def build(self, spec: ImageSpec) -> "ResnetGenerator":
         """A freshly initialized generator of images of that size."""
         return ResnetGenerator(self, spec)
+
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        return self.model_copy(update={"width": fewer(self.width, keep)})
 
 
 class ResnetGenerator(Generator):
@@ -68,6 +73,31 @@ class ResnetGenerator(Generator):
         hidden = F.relu(self.norm(hidden, labels))
         height, width = self._size
         return torch.tanh(self.to_image(hidden))[:, :, :height, :width]
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: those that all blocks add to, and those inside each."""
+        blocks = [f"blocks.{index}" for index in range(len(self.blocks))]
+        normalized = not isinstance(self.norm, Unnormalized)
+        norms = [*(f"{block}.norm1" for block in blocks), "norm"] if normalized else []
+        makers = [layer_axes("linear", block=self._start[1] * self._start[2])]
+        makers += [layer_axes(f"{block}.{layer}") for block in blocks for layer in ("conv2", "shortcut")]
+        readers = [Axis(f"{block}.{layer}.weight", 1) for block in blocks for layer in ("conv1", "shortcut")]
+        shared = ChannelGroup(
+            self._start[0],
+            tuple(axis for axes in makers for axis in axes),
+            tuple(f"{norm}.scale" for norm in norms),
+            (*(axis for norm in norms for axis in norm_axes(norm)), *readers, Axis("to_image.weight", 1)),
+        )
+        inner = [
+            ChannelGroup(
+                self._start[0],
+                layer_axes(f"{block}.conv1"),
+                (f"{block}.norm2.scale",) if normalized else (),
+                (*(norm_axes(f"{block}.norm2") if normalized else ()), Axis(f"{block}.conv2.weight", 1)),
+            )
+            for block in blocks
+        ]
+        return [shared, *inner]
 
 
 class UpsamplingBlock(nn.Module):

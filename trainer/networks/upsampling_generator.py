@@ -1,7 +1,7 @@
 """A conditional generator of nearest-neighbour upsampling and convolutions."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainer.data.images import ImageSpec
 from trainer.networks.base import Generator, GeneratorConfig, doublings
+from trainer.networks.channels import Axis, ChannelGroup, fewer, layer_axes, norm_axes
 from trainer.networks.conditional_batch_norm import ConditionalBatchNorm2d
 from trainer.networks.resampled_convolutions import UpsampledConv2d
 
@@ -36,6 +37,10 @@ class UpsamplingGeneratorConfig(GeneratorConfig):
         """A freshly initialized generator of images of that size."""
         return UpsamplingGenerator(self, spec)
 
+    def narrowed(self, keep: float) -> Self:
+        """See `GeneratorConfig.narrowed`."""
+        return self.model_copy(update={name: fewer(getattr(self, name), keep) for name in ("width", "min_width")})
+
 
 class UpsamplingGenerator(Generator):
     """Linear to a small feature map, then upsample, 3×3 convolution, conditional batch norm, ReLU; at last tanh.
@@ -49,7 +54,7 @@ class UpsamplingGenerator(Generator):
         widths = [max(config.min_width, config.width >> step) for step in range(steps + 1)]
         self.latent_dim = config.latent_dim
         self.conditional = spec.classes > 1
-        self._size = (spec.height, spec.width)
+        self._size, self._widths = (spec.height, spec.width), widths
         self._start = (widths[0], -(-spec.height // 2**steps), -(-spec.width // 2**steps))
         self.embed = nn.Embedding(spec.classes, config.label_dim)
         self.linear = nn.Linear(config.latent_dim + config.label_dim, widths[0] * self._start[1] * self._start[2])
@@ -71,3 +76,15 @@ class UpsamplingGenerator(Generator):
             hidden = F.relu(norm(conv(hidden), labels))
         height, width = self._size
         return torch.tanh(self.to_image(hidden))[:, :, :height, :width]
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        """See `Generator.channel_groups`: those of each feature map."""
+        readers = [*(f"convs.{index}.weight" for index in range(len(self.convs))), "to_image.weight"]
+        makers = [layer_axes("linear", block=self._start[1] * self._start[2])]
+        makers += [layer_axes(f"convs.{index}") for index in range(len(self.convs))]
+        return [
+            ChannelGroup(
+                width, makers[index], (f"norms.{index}.scale",), (*norm_axes(f"norms.{index}"), Axis(readers[index], 1))
+            )
+            for index, width in enumerate(self._widths)
+        ]

@@ -12,6 +12,7 @@ from trainer.data.images import DataSplit
 from trainer.evaluation import Evaluation, EvaluationConfig
 from trainer.evaluation.feature_choice import Eyes
 from trainer.evaluation.resampling import SCHEME
+from trainer.report.before import Before
 from trainer.report.page import Page, render
 from trainer.report.pictures import Pictures
 
@@ -30,6 +31,7 @@ class Evidence:
     Attributes:
         data: with the held-out images that were looked at.
         history: of the training; empty where it is not known.
+        before: of a fine-tuning.
     """
 
     precision: Precision
@@ -39,12 +41,21 @@ class Evidence:
     evaluation: Evaluation
     pictures: Pictures
     history: History
+    before: Before | None = None
 
     def files(self, manifest: Manifest) -> dict[str, bytes]:
         """`report.html` and `evaluation.json` of the package that `manifest` describes, by name."""
         facts = self._facts(manifest)
         page = render(
-            Page(manifest, facts, self.evaluation.measures, self.evaluation.classes, self.pictures, self.history)
+            Page(
+                manifest,
+                facts,
+                self.evaluation.measures,
+                self.evaluation.classes,
+                self.pictures,
+                self.history,
+                self.before,
+            )
         )
         return {
             REPORT_FILE: page.encode(),
@@ -75,6 +86,7 @@ class Evidence:
                 "intervals": SCHEME,
             },
             "measures": {name: found.model_dump() for name, found in evaluation.measures.items()},
+            "before": None if self.before is None else self.before.facts(),
             "classes": [asdict(row) for row in evaluation.classes],
             "memorisation": {
                 "signs": evaluation.copying,

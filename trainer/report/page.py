@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from runtime.manifest import Manifest, Measurement
 from trainer.evaluation.catalogue import CATALOGUE, Measure
 from trainer.evaluation.per_class import ClassRow
+from trainer.report.before import Before
 from trainer.report.drawings import Drawing, curve_drawing, figure, interval_drawing
 from trainer.report.pictures import Pictures
 
@@ -30,6 +31,7 @@ class Page:
     classes: Sequence[ClassRow]
     pictures: Pictures
     history: Sequence[Mapping[str, Any]]
+    before: Before | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def render(page: Page) -> str:
         headline=[card for name in _HEADLINE for card in cards if card.name == name],
         groups=[(group, list(members)) for group, members in groupby(cards, lambda card: card.measure.group)],
         classes=page.classes,
+        before=page.before,
+        compared=_compared(page),
         pictures=page.pictures,
         curves=_curves(page.history),
         figure=figure,
@@ -74,6 +78,12 @@ def _template() -> Template:
     text = (files("trainer.report") / "page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(text)
+
+
+def _compared(page: Page) -> list[tuple[Measure, Measurement, Measurement]]:
+    """Every measure that was taken before and after a fine-tuning, in this order."""
+    before = {} if page.before is None else page.before.measures
+    return [(CATALOGUE[name], before[name], page.measures[name]) for name in before if name in page.measures]
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 _NEW_IN_EVALUATION = ("features", "require")
+# What keys of before there were other methods of compression hold in place of `export.int8`.
+_INT8_THEN = {"calibration": "min-max", "images": 512, "operators": ["Conv", "Gemm", "Resize", "Relu"]}
 _ONLY_WORDS = ("family", "description", "package")
 
 
@@ -28,6 +30,7 @@ def training_key(recipe: str, settings: Sequence[str], data_fingerprint: str) ->
     config["data"]["path"] = None  # the fingerprint says which images
     for field in _NEW_IN_EVALUATION:  # has no part in training, and keys from before it came stay good
         del config["evaluation"][field]
+    config["export"]["int8"] = _INT8_THEN  # has no part in training either
     if config["start_from"] is None:  # keys of before there was the field stay good
         del config["start_from"]
     return key_of({field: value for field, value in config.items() if field not in _ONLY_WORDS}, data_fingerprint)

@@ -23,6 +23,7 @@ class Order:
         seed_minutes: its budgets.
         per_class: real images per class in the study of scarcity.
         repeats: its seeds, 0 … repeats − 1.
+        distillation_steps: of pruned generators in the study of compression.
     """
 
     data_path: Path
@@ -38,6 +39,7 @@ class Order:
     seed_minutes: tuple[float, ...] = (2.0, 5.0, 10.0)
     per_class: tuple[int, ...] = (5, 10, 20, 50, 100)
     repeats: int = 5
+    distillation_steps: int = 10_000
 
     def settings(self, minutes: float) -> tuple[str, ...]:
         """Overrides that put a recipe on these images for `minutes`, and publish fp32 alone."""

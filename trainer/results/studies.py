@@ -45,6 +45,12 @@ def _scarcity(order: Order, yardstick: Yardstick) -> Iterator[str]:
     return section(order, yardstick)
 
 
+def _compression(order: Order, yardstick: Yardstick) -> Iterator[str]:
+    from trainer.results.compression.study import section
+
+    return section(order, yardstick)
+
+
 STUDIES: dict[str, Study] = {
     "recipes": _recipes,
     "seeds": _seeds,
@@ -52,4 +58,5 @@ STUDIES: dict[str, Study] = {
     "modes": _modes,
     "speed": _speed,
     "scarcity": _scarcity,
+    "compression": _compression,
 }

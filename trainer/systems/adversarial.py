@@ -1,7 +1,8 @@
 """A generator against a discriminator: one update of each per batch, or one of the generator per several."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -75,13 +76,8 @@ class AdversarialSystem:
         if not recipe.conditional:
             spec = replace(spec, classes=1)
         self._config, self._recipe, self._spec, self._fabric = config, recipe, spec, fabric
-        packed = replace(spec, channels=spec.channels * config.packing)
-        discriminator = recipe.discriminator.build(packed)
-        for regularizer in recipe.regularizers.values():
-            regularizer.prepare(discriminator)
         self._modules: dict[Player, nn.Module] = {
-            "generator": _channels_last(recipe.generator.build(spec)),
-            "discriminator": _channels_last(discriminator),
+            name: _channels_last(module) for name, module in self._networks().items()
         }
         self._optimizers = {
             name: config.build(self._modules[name].parameters()) for name, config in self._optimizer_configs()
@@ -91,6 +87,18 @@ class AdversarialSystem:
         self._discriminator, self._discriminator_optimizer = self._set_up("discriminator")
         self._average: Generator = copy.deepcopy(self._modules["generator"]).requires_grad_(False)  # type: ignore[assignment]
         self._latent_dim = self._average.latent_dim
+
+    @property
+    def judged_spec(self) -> ImageSpec:
+        """What the discriminator is shown at once."""
+        return replace(self._spec, channels=self._spec.channels * self._config.packing)
+
+    def _networks(self) -> dict[Player, nn.Module]:
+        """The networks as training begins with them; called once, before there are optimizers."""
+        discriminator = self._recipe.discriminator.build(self.judged_spec)
+        for regularizer in self._recipe.regularizers.values():
+            regularizer.prepare(discriminator)
+        return {"generator": self._recipe.generator.build(self._spec), "discriminator": discriminator}
 
     def step(self, images: Tensor, labels: Tensor, step: int, rate: float) -> Metrics:
         """See `System.step`: the discriminator; then, unless more of its updates are due, the generator.
@@ -175,10 +183,9 @@ class AdversarialSystem:
     def _generator_terms(self, part: Part) -> tuple[Tensor, Metrics]:
         """What the generator minimizes on `part`, and what there is to say of it."""
         fake = part.fake if part.fake.requires_grad else self._generator(part.latents, part.labels)
-        self._modules["discriminator"].requires_grad_(False)
-        loss = self._generator_loss(self._discriminator, part.real, fake, part.labels)
+        with _held(self._modules["discriminator"]):
+            loss = self._generator_loss(self._discriminator, part.real, fake, part.labels)
         metrics = {"loss_generator": loss}
-        self._modules["discriminator"].requires_grad_(True)
         loss, more = self._with_penalties("generator", loss, part)
         return loss, metrics | more
 
@@ -201,8 +208,8 @@ class AdversarialSystem:
         return Game(
             self._generator_loss(discriminator, part.real, fake, part.labels),
             self._recipe.objective.discriminator_loss(*self._compare(discriminator, part.real, fake, part.labels)),
-            list(generator.parameters()),
-            list(discriminator.parameters()),
+            _trained(generator),
+            _trained(discriminator),
         )
 
     def _generator_loss(self, judge: Network, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
@@ -252,6 +259,23 @@ class AdversarialSystem:
             ("generator", self._recipe.generator_optimizer),
             ("discriminator", self._recipe.discriminator_optimizer),
         ]
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def _held(module: nn.Module) -> Iterator[None]:
+    """Within it no parameter of `module` has gradients; behind it those that had them do again."""
+    parameters = _trained(module)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def _channels_last(module: nn.Module) -> nn.Module:

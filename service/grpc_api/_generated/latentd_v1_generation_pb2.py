@@ -24,29 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x1blatentd/v1/generation.proto\x12\nlatentd.v1\"\xd5\x02\n\rSampleRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x01n\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05seeds\x18\x04 \x03(\x03\x12!\n\x06labels\x18\x05 \x03(\x0b\x32\x11.latentd.v1.Label\x12\x17\n\ntruncation\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07latents\x18\x07 \x03(\x02\x12(\n\tprecision\x18\x08 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\"\n\x06\x66ormat\x18\t \x01(\x0e\x32\x12.latentd.v1.Format\x12\"\n\x06layout\x18\n \x01(\x0e\x32\x12.latentd.v1.Layout\x12&\n\x08priority\x18\x0b \x01(\x0e\x32\x14.latentd.v1.PriorityB\x04\n\x02_nB\x07\n\x05_seedB\r\n\x0b_truncation\"0\n\x05Label\x12\x0f\n\x05index\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"\x9d\x01\n\x0eSampleResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\tprecision\x18\x03 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\r\n\x05shape\x18\x05 \x03(\x03\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.latentd.v1.Image\"c\n\x05Image\x12\x11\n\x04seed\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05label\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nlabel_name\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x42\x07\n\x05_seedB\x08\n\x06_label*[\n\tPrecision\x12\x12\n\x0ePRECISION_AUTO\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_FP16\x10\x02\x12\x12\n\x0ePRECISION_INT8\x10\x03*Z\n\x06\x46ormat\x12\x0e\n\nFORMAT_RAW\x10\x00\x12\x0e\n\nFORMAT_PNG\x10\x01\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0e\n\nFORMAT_GIF\x10\x04*,\n\x06Layout\x12\x11\n\rLAYOUT_IMAGES\x10\x00\x12\x0f\n\x0bLAYOUT_GRID\x10\x01*7\n\x08Priority\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x32M\n\nGeneration\x12?\n\x06Sample\x12\x19.latentd.v1.SampleRequest\x1a\x1a.latentd.v1.SampleResponseb\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x1blatentd/v1/generation.proto\x12\nlatentd.v1\"\xd5\x02\n\rSampleRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x01n\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05seeds\x18\x04 \x03(\x03\x12!\n\x06labels\x18\x05 \x03(\x0b\x32\x11.latentd.v1.Label\x12\x17\n\ntruncation\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07latents\x18\x07 \x03(\x02\x12(\n\tprecision\x18\x08 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\"\n\x06\x66ormat\x18\t \x01(\x0e\x32\x12.latentd.v1.Format\x12\"\n\x06layout\x18\n \x01(\x0e\x32\x12.latentd.v1.Layout\x12&\n\x08priority\x18\x0b \x01(\x0e\x32\x14.latentd.v1.PriorityB\x04\n\x02_nB\x07\n\x05_seedB\r\n\x0b_truncation\"0\n\x05Label\x12\x0f\n\x05index\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x06\n\x04kind\"\x9d\x01\n\x0eSampleResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\tprecision\x18\x03 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\r\n\x05shape\x18\x05 \x03(\x03\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.latentd.v1.Image\"\xcf\x01\n\x14SampleStreamResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\tprecision\x18\x03 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\r\n\x05shape\x18\x05 \x03(\x03\x12\r\n\x05index\x18\x06 \x01(\x03\x12\x12\n\x05\x66rame\x18\x07 \x01(\x03H\x00\x88\x01\x01\x12 \n\x05image\x18\x08 \x01(\x0b\x32\x11.latentd.v1.ImageB\x08\n\x06_frame\"\xc4\x02\n\x12InterpolateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tfrom_seed\x18\x02 \x01(\x03\x12\x0f\n\x07to_seed\x18\x03 \x01(\x03\x12\r\n\x05steps\x18\x04 \x01(\x03\x12+\n\x04mode\x18\x05 \x01(\x0e\x32\x1d.latentd.v1.InterpolationMode\x12!\n\x06labels\x18\x06 \x03(\x0b\x32\x11.latentd.v1.Label\x12\x17\n\ntruncation\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12(\n\tprecision\x18\x08 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\"\n\x06\x66ormat\x18\t \x01(\x0e\x32\x12.latentd.v1.Format\x12&\n\x08priority\x18\n \x01(\x0e\x32\x14.latentd.v1.PriorityB\r\n\x0b_truncation\"\xa2\x01\n\x13InterpolateResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12(\n\tprecision\x18\x03 \x01(\x0e\x32\x15.latentd.v1.Precision\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x03\x12\r\n\x05shape\x18\x05 \x03(\x03\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.latentd.v1.Image\"c\n\x05Image\x12\x11\n\x04seed\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05label\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nlabel_name\x18\x03 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x42\x07\n\x05_seedB\x08\n\x06_label*N\n\x11InterpolationMode\x12\x1c\n\x18INTERPOLATION_MODE_SLERP\x10\x00\x12\x1b\n\x17INTERPOLATION_MODE_LERP\x10\x01*[\n\tPrecision\x12\x12\n\x0ePRECISION_AUTO\x10\x00\x12\x12\n\x0ePRECISION_FP32\x10\x01\x12\x12\n\x0ePRECISION_FP16\x10\x02\x12\x12\n\x0ePRECISION_INT8\x10\x03*Z\n\x06\x46ormat\x12\x0e\n\nFORMAT_RAW\x10\x00\x12\x0e\n\nFORMAT_PNG\x10\x01\x12\x0f\n\x0b\x46ORMAT_JPEG\x10\x02\x12\x0f\n\x0b\x46ORMAT_WEBP\x10\x03\x12\x0e\n\nFORMAT_GIF\x10\x04*,\n\x06Layout\x12\x11\n\rLAYOUT_IMAGES\x10\x00\x12\x0f\n\x0bLAYOUT_GRID\x10\x01*7\n\x08Priority\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x00\x12\x11\n\rPRIORITY_BULK\x10\x01\x32\xec\x01\n\nGeneration\x12?\n\x06Sample\x12\x19.latentd.v1.SampleRequest\x1a\x1a.latentd.v1.SampleResponse\x12M\n\x0cSampleStream\x12\x19.latentd.v1.SampleRequest\x1a .latentd.v1.SampleStreamResponse0\x01\x12N\n\x0bInterpolate\x12\x1e.latentd.v1.InterpolateRequest\x1a\x1f.latentd.v1.InterpolateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'latentd.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRECISION']._serialized_start=698
-  _globals['_PRECISION']._serialized_end=789
-  _globals['_FORMAT']._serialized_start=791
-  _globals['_FORMAT']._serialized_end=881
-  _globals['_LAYOUT']._serialized_start=883
-  _globals['_LAYOUT']._serialized_end=927
-  _globals['_PRIORITY']._serialized_start=929
-  _globals['_PRIORITY']._serialized_end=984
+  _globals['_INTERPOLATIONMODE']._serialized_start=1400
+  _globals['_INTERPOLATIONMODE']._serialized_end=1478
+  _globals['_PRECISION']._serialized_start=1480
+  _globals['_PRECISION']._serialized_end=1571
+  _globals['_FORMAT']._serialized_start=1573
+  _globals['_FORMAT']._serialized_end=1663
+  _globals['_LAYOUT']._serialized_start=1665
+  _globals['_LAYOUT']._serialized_end=1709
+  _globals['_PRIORITY']._serialized_start=1711
+  _globals['_PRIORITY']._serialized_end=1766
   _globals['_SAMPLEREQUEST']._serialized_start=44
   _globals['_SAMPLEREQUEST']._serialized_end=385
   _globals['_LABEL']._serialized_start=387
   _globals['_LABEL']._serialized_end=435
   _globals['_SAMPLERESPONSE']._serialized_start=438
   _globals['_SAMPLERESPONSE']._serialized_end=595
-  _globals['_IMAGE']._serialized_start=597
-  _globals['_IMAGE']._serialized_end=696
-  _globals['_GENERATION']._serialized_start=986
-  _globals['_GENERATION']._serialized_end=1063
+  _globals['_SAMPLESTREAMRESPONSE']._serialized_start=598
+  _globals['_SAMPLESTREAMRESPONSE']._serialized_end=805
+  _globals['_INTERPOLATEREQUEST']._serialized_start=808
+  _globals['_INTERPOLATEREQUEST']._serialized_end=1132
+  _globals['_INTERPOLATERESPONSE']._serialized_start=1135
+  _globals['_INTERPOLATERESPONSE']._serialized_end=1297
+  _globals['_IMAGE']._serialized_start=1299
+  _globals['_IMAGE']._serialized_end=1398
+  _globals['_GENERATION']._serialized_start=1769
+  _globals['_GENERATION']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,25 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _InterpolationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterpolationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InterpolationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERPOLATION_MODE_SLERP: _InterpolationMode.ValueType  # 0
+    """Along the great circle (Shoemake 1985): every step is as likely as a drawn latent."""
+    INTERPOLATION_MODE_LERP: _InterpolationMode.ValueType  # 1
+    """Along the straight line."""
+
+class InterpolationMode(_InterpolationMode, metaclass=_InterpolationModeEnumTypeWrapper): ...
+
+INTERPOLATION_MODE_SLERP: InterpolationMode.ValueType  # 0
+"""Along the great circle (Shoemake 1985): every step is as likely as a drawn latent."""
+INTERPOLATION_MODE_LERP: InterpolationMode.ValueType  # 1
+"""Along the straight line."""
+Global___InterpolationMode: _TypeAlias = InterpolationMode  # noqa: Y015
+
 class _Precision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -232,6 +251,149 @@ class SampleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SampleResponse: _TypeAlias = SampleResponse  # noqa: Y015
+
+@_typing.final
+class SampleStreamResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    precision: Global___Precision.ValueType
+    created: _builtins.int
+    index: _builtins.int
+    """Row of the request, from 0."""
+    frame: _builtins.int
+    """Frame of the row's sequence, from 0; absent for images and animations."""
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shape of what `image` shows: H, W, C; of a sequence as an animation: T, H, W, C."""
+
+    @_builtins.property
+    def image(self) -> Global___Image: ...
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        precision: Global___Precision.ValueType = ...,
+        created: _builtins.int = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        index: _builtins.int = ...,
+        frame: _builtins.int | None = ...,
+        image: Global___Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "frame", b"frame", "image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frame", b"_frame", "created", b"created", "frame", b"frame", "image", b"image", "index", b"index", "model", b"model", "precision", b"precision", "shape", b"shape", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__frame: _TypeAlias = _typing.Literal["frame"]  # noqa: Y015
+    _WhichOneofArgType__frame: _TypeAlias = _typing.Literal["_frame", b"_frame"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame) -> _WhichOneofReturnType__frame | None: ...
+
+Global___SampleStreamResponse: _TypeAlias = SampleStreamResponse  # noqa: Y015
+
+@_typing.final
+class InterpolateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    FROM_SEED_FIELD_NUMBER: _builtins.int
+    TO_SEED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    TRUNCATION_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """As in SampleRequest."""
+    from_seed: _builtins.int
+    """Row seeds, 0 to 2^53 - 1."""
+    to_seed: _builtins.int
+    steps: _builtins.int
+    """Images, both ends included; at least 2."""
+    mode: Global___InterpolationMode.ValueType
+    truncation: _builtins.float
+    precision: Global___Precision.ValueType
+    format: Global___Format.ValueType
+    """GIF and WebP make one animation of all steps, of models that make images."""
+    priority: Global___Priority.ValueType
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """One class for all steps, or one per step; the class that from_seed draws where absent."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        from_seed: _builtins.int = ...,
+        to_seed: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        mode: Global___InterpolationMode.ValueType = ...,
+        labels: _abc.Iterable[Global___Label] | None = ...,
+        truncation: _builtins.float | None = ...,
+        precision: Global___Precision.ValueType = ...,
+        format: Global___Format.ValueType = ...,
+        priority: Global___Priority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_truncation", b"_truncation", "truncation", b"truncation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_truncation", b"_truncation", "format", b"format", "from_seed", b"from_seed", "labels", b"labels", "mode", b"mode", "model", b"model", "precision", b"precision", "priority", b"priority", "steps", b"steps", "to_seed", b"to_seed", "truncation", b"truncation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__truncation: _TypeAlias = _typing.Literal["truncation"]  # noqa: Y015
+    _WhichOneofArgType__truncation: _TypeAlias = _typing.Literal["_truncation", b"_truncation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__truncation) -> _WhichOneofReturnType__truncation | None: ...
+
+Global___InterpolateRequest: _TypeAlias = InterpolateRequest  # noqa: Y015
+
+@_typing.final
+class InterpolateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    version: _builtins.int
+    precision: Global___Precision.ValueType
+    created: _builtins.int
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """As in SampleResponse."""
+
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
+        """One per step, or a single animation."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.int = ...,
+        precision: Global___Precision.ValueType = ...,
+        created: _builtins.int = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        images: _abc.Iterable[Global___Image] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "images", b"images", "model", b"model", "precision", b"precision", "shape", b"shape", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterpolateResponse: _TypeAlias = InterpolateResponse  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):

@@ -41,6 +41,16 @@ class GenerationStub:
                 request_serializer=latentd_dot_v1_dot_generation__pb2.SampleRequest.SerializeToString,
                 response_deserializer=latentd_dot_v1_dot_generation__pb2.SampleResponse.FromString,
                 _registered_method=True)
+        self.SampleStream = channel.unary_stream(
+                '/latentd.v1.Generation/SampleStream',
+                request_serializer=latentd_dot_v1_dot_generation__pb2.SampleRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_generation__pb2.SampleStreamResponse.FromString,
+                _registered_method=True)
+        self.Interpolate = channel.unary_unary(
+                '/latentd.v1.Generation/Interpolate',
+                request_serializer=latentd_dot_v1_dot_generation__pb2.InterpolateRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_generation__pb2.InterpolateResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServicer:
@@ -55,6 +65,20 @@ class GenerationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SampleStream(self, request, context):
+        """The same images, each as soon as it is ready, in their order; of sequences in still formats, each frame.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Interpolate(self, request, context):
+        """Images on the way from one seed's latent to another's; the ends are those that Sample draws.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -62,6 +86,16 @@ def add_GenerationServicer_to_server(servicer, server):
                     servicer.Sample,
                     request_deserializer=latentd_dot_v1_dot_generation__pb2.SampleRequest.FromString,
                     response_serializer=latentd_dot_v1_dot_generation__pb2.SampleResponse.SerializeToString,
+            ),
+            'SampleStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.SampleStream,
+                    request_deserializer=latentd_dot_v1_dot_generation__pb2.SampleRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_generation__pb2.SampleStreamResponse.SerializeToString,
+            ),
+            'Interpolate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Interpolate,
+                    request_deserializer=latentd_dot_v1_dot_generation__pb2.InterpolateRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_generation__pb2.InterpolateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +127,60 @@ class Generation:
             '/latentd.v1.Generation/Sample',
             latentd_dot_v1_dot_generation__pb2.SampleRequest.SerializeToString,
             latentd_dot_v1_dot_generation__pb2.SampleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SampleStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/latentd.v1.Generation/SampleStream',
+            latentd_dot_v1_dot_generation__pb2.SampleRequest.SerializeToString,
+            latentd_dot_v1_dot_generation__pb2.SampleStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Interpolate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Generation/Interpolate',
+            latentd_dot_v1_dot_generation__pb2.InterpolateRequest.SerializeToString,
+            latentd_dot_v1_dot_generation__pb2.InterpolateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class GenerationStub:
     def __new__(cls, channel: _aio.Channel) -> GenerationAsyncStub: ...
     Sample: _grpc.UnaryUnaryMultiCallable[_generation_pb2.SampleRequest, _generation_pb2.SampleResponse]
     """Samples images. The call's deadline is the longest it may wait; a cancelled call leaves the queue."""
+    SampleStream: _grpc.UnaryStreamMultiCallable[_generation_pb2.SampleRequest, _generation_pb2.SampleStreamResponse]
+    """The same images, each as soon as it is ready, in their order; of sequences in still formats, each frame."""
+    Interpolate: _grpc.UnaryUnaryMultiCallable[_generation_pb2.InterpolateRequest, _generation_pb2.InterpolateResponse]
+    """Images on the way from one seed's latent to another's; the ends are those that Sample draws."""
 
 @_typing.type_check_only
 class GenerationAsyncStub(GenerationStub):
@@ -47,6 +51,10 @@ class GenerationAsyncStub(GenerationStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Sample: _aio.UnaryUnaryMultiCallable[_generation_pb2.SampleRequest, _generation_pb2.SampleResponse]  # type: ignore[assignment]
     """Samples images. The call's deadline is the longest it may wait; a cancelled call leaves the queue."""
+    SampleStream: _aio.UnaryStreamMultiCallable[_generation_pb2.SampleRequest, _generation_pb2.SampleStreamResponse]  # type: ignore[assignment]
+    """The same images, each as soon as it is ready, in their order; of sequences in still formats, each frame."""
+    Interpolate: _aio.UnaryUnaryMultiCallable[_generation_pb2.InterpolateRequest, _generation_pb2.InterpolateResponse]  # type: ignore[assignment]
+    """Images on the way from one seed's latent to another's; the ends are those that Sample draws."""
 
 class GenerationServicer(metaclass=_abc_1.ABCMeta):
     """Draws images from a model. One image is named by (model, version, precision, seed, label, truncation):
@@ -60,5 +68,21 @@ class GenerationServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.SampleResponse, _abc.Awaitable[_generation_pb2.SampleResponse]]:
         """Samples images. The call's deadline is the longest it may wait; a cancelled call leaves the queue."""
+
+    @_abc_1.abstractmethod
+    def SampleStream(
+        self,
+        request: _generation_pb2.SampleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_generation_pb2.SampleStreamResponse], _abc.AsyncIterator[_generation_pb2.SampleStreamResponse]]:
+        """The same images, each as soon as it is ready, in their order; of sequences in still formats, each frame."""
+
+    @_abc_1.abstractmethod
+    def Interpolate(
+        self,
+        request: _generation_pb2.InterpolateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.InterpolateResponse, _abc.Awaitable[_generation_pb2.InterpolateResponse]]:
+        """Images on the way from one seed's latent to another's; the ends are those that Sample draws."""
 
 def add_GenerationServicer_to_server(servicer: GenerationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

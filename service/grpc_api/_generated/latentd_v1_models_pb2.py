@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x17latentd/v1/models.proto\x12\nlatentd.v1\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.latentd.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa7\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08versions\x18\x03 \x03(\x03\x12\x0e\n\x06\x66\x61mily\x18\x04 \x01(\t\x12\x12\n\nlatent_dim\x18\x05 \x01(\x03\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\t\x12\r\n\x05shape\x18\x07 \x03(\x03\x12\x12\n\nprecisions\x18\x08 \x03(\t\x12\x15\n\rmanifest_json\x18\t \x01(\t2\x91\x01\n\x06Models\x12K\n\nListModels\x12\x1d.latentd.v1.ListModelsRequest\x1a\x1e.latentd.v1.ListModelsResponse\x12:\n\x08GetModel\x12\x1b.latentd.v1.GetModelRequest\x1a\x11.latentd.v1.Modelb\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x17latentd/v1/models.proto\x12\nlatentd.v1\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.latentd.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa7\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08versions\x18\x03 \x03(\x03\x12\x0e\n\x06\x66\x61mily\x18\x04 \x01(\t\x12\x12\n\nlatent_dim\x18\x05 \x01(\x03\x12\x0f\n\x07\x63lasses\x18\x06 \x03(\t\x12\r\n\x05shape\x18\x07 \x03(\x03\x12\x12\n\nprecisions\x18\x08 \x03(\t\x12\x15\n\rmanifest_json\x18\t \x01(\t\"!\n\x10LoadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"#\n\x12UnloadModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x15\n\x13UnloadModelResponse\"\x14\n\x12ListAliasesRequest\"9\n\x13ListAliasesResponse\x12\"\n\x07\x61liases\x18\x01 \x03(\x0b\x32\x11.latentd.v1.Alias\"3\n\x0fSetAliasRequest\x12 \n\x05\x61lias\x18\x01 \x01(\x0b\x32\x11.latentd.v1.Alias\"\"\n\x12\x44\x65leteAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteAliasResponse\"y\n\x05\x41lias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12(\n\x06\x63\x61nary\x18\x03 \x01(\x0b\x32\x18.latentd.v1.Alias.Canary\x1a(\n\x06\x43\x61nary\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x32\xfb\x03\n\x06Models\x12K\n\nListModels\x12\x1d.latentd.v1.ListModelsRequest\x1a\x1e.latentd.v1.ListModelsResponse\x12:\n\x08GetModel\x12\x1b.latentd.v1.GetModelRequest\x1a\x11.latentd.v1.Model\x12<\n\tLoadModel\x12\x1c.latentd.v1.LoadModelRequest\x1a\x11.latentd.v1.Model\x12N\n\x0bUnloadModel\x12\x1e.latentd.v1.UnloadModelRequest\x1a\x1f.latentd.v1.UnloadModelResponse\x12N\n\x0bListAliases\x12\x1e.latentd.v1.ListAliasesRequest\x1a\x1f.latentd.v1.ListAliasesResponse\x12:\n\x08SetAlias\x12\x1b.latentd.v1.SetAliasRequest\x1a\x11.latentd.v1.Alias\x12N\n\x0b\x44\x65leteAlias\x12\x1e.latentd.v1.DeleteAliasRequest\x1a\x1f.latentd.v1.DeleteAliasResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_end=149
   _globals['_MODEL']._serialized_start=152
   _globals['_MODEL']._serialized_end=319
-  _globals['_MODELS']._serialized_start=322
-  _globals['_MODELS']._serialized_end=467
+  _globals['_LOADMODELREQUEST']._serialized_start=321
+  _globals['_LOADMODELREQUEST']._serialized_end=354
+  _globals['_UNLOADMODELREQUEST']._serialized_start=356
+  _globals['_UNLOADMODELREQUEST']._serialized_end=391
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=393
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=414
+  _globals['_LISTALIASESREQUEST']._serialized_start=416
+  _globals['_LISTALIASESREQUEST']._serialized_end=436
+  _globals['_LISTALIASESRESPONSE']._serialized_start=438
+  _globals['_LISTALIASESRESPONSE']._serialized_end=495
+  _globals['_SETALIASREQUEST']._serialized_start=497
+  _globals['_SETALIASREQUEST']._serialized_end=548
+  _globals['_DELETEALIASREQUEST']._serialized_start=550
+  _globals['_DELETEALIASREQUEST']._serialized_end=584
+  _globals['_DELETEALIASRESPONSE']._serialized_start=586
+  _globals['_DELETEALIASRESPONSE']._serialized_end=607
+  _globals['_ALIAS']._serialized_start=609
+  _globals['_ALIAS']._serialized_end=730
+  _globals['_ALIAS_CANARY']._serialized_start=690
+  _globals['_ALIAS_CANARY']._serialized_end=730
+  _globals['_MODELS']._serialized_start=733
+  _globals['_MODELS']._serialized_end=1240
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,31 @@ class ModelsStub:
                 request_serializer=latentd_dot_v1_dot_models__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=latentd_dot_v1_dot_models__pb2.Model.FromString,
                 _registered_method=True)
+        self.LoadModel = channel.unary_unary(
+                '/latentd.v1.Models/LoadModel',
+                request_serializer=latentd_dot_v1_dot_models__pb2.LoadModelRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_models__pb2.Model.FromString,
+                _registered_method=True)
+        self.UnloadModel = channel.unary_unary(
+                '/latentd.v1.Models/UnloadModel',
+                request_serializer=latentd_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
+                _registered_method=True)
+        self.ListAliases = channel.unary_unary(
+                '/latentd.v1.Models/ListAliases',
+                request_serializer=latentd_dot_v1_dot_models__pb2.ListAliasesRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_models__pb2.ListAliasesResponse.FromString,
+                _registered_method=True)
+        self.SetAlias = channel.unary_unary(
+                '/latentd.v1.Models/SetAlias',
+                request_serializer=latentd_dot_v1_dot_models__pb2.SetAliasRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_models__pb2.Alias.FromString,
+                _registered_method=True)
+        self.DeleteAlias = channel.unary_unary(
+                '/latentd.v1.Models/DeleteAlias',
+                request_serializer=latentd_dot_v1_dot_models__pb2.DeleteAliasRequest.SerializeToString,
+                response_deserializer=latentd_dot_v1_dot_models__pb2.DeleteAliasResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServicer:
@@ -65,6 +90,40 @@ class ModelsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LoadModel(self, request, context):
+        """Serves a model that was unloaded, or at once what the store has newly got. Scope: admin, as for all below.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadModel(self, request, context):
+        """Takes a model away until it is loaded again or the server starts again; requests in flight end on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAliases(self, request, context):
+        """Every alias. Any key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAlias(self, request, context):
+        """Sets or replaces an alias, all at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAlias(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +136,31 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=latentd_dot_v1_dot_models__pb2.GetModelRequest.FromString,
                     response_serializer=latentd_dot_v1_dot_models__pb2.Model.SerializeToString,
+            ),
+            'LoadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadModel,
+                    request_deserializer=latentd_dot_v1_dot_models__pb2.LoadModelRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_models__pb2.Model.SerializeToString,
+            ),
+            'UnloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadModel,
+                    request_deserializer=latentd_dot_v1_dot_models__pb2.UnloadModelRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_models__pb2.UnloadModelResponse.SerializeToString,
+            ),
+            'ListAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliases,
+                    request_deserializer=latentd_dot_v1_dot_models__pb2.ListAliasesRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_models__pb2.ListAliasesResponse.SerializeToString,
+            ),
+            'SetAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAlias,
+                    request_deserializer=latentd_dot_v1_dot_models__pb2.SetAliasRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_models__pb2.Alias.SerializeToString,
+            ),
+            'DeleteAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAlias,
+                    request_deserializer=latentd_dot_v1_dot_models__pb2.DeleteAliasRequest.FromString,
+                    response_serializer=latentd_dot_v1_dot_models__pb2.DeleteAliasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +218,141 @@ class Models:
             '/latentd.v1.Models/GetModel',
             latentd_dot_v1_dot_models__pb2.GetModelRequest.SerializeToString,
             latentd_dot_v1_dot_models__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Models/LoadModel',
+            latentd_dot_v1_dot_models__pb2.LoadModelRequest.SerializeToString,
+            latentd_dot_v1_dot_models__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Models/UnloadModel',
+            latentd_dot_v1_dot_models__pb2.UnloadModelRequest.SerializeToString,
+            latentd_dot_v1_dot_models__pb2.UnloadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Models/ListAliases',
+            latentd_dot_v1_dot_models__pb2.ListAliasesRequest.SerializeToString,
+            latentd_dot_v1_dot_models__pb2.ListAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Models/SetAlias',
+            latentd_dot_v1_dot_models__pb2.SetAliasRequest.SerializeToString,
+            latentd_dot_v1_dot_models__pb2.Alias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/latentd.v1.Models/DeleteAlias',
+            latentd_dot_v1_dot_models__pb2.DeleteAliasRequest.SerializeToString,
+            latentd_dot_v1_dot_models__pb2.DeleteAliasResponse.FromString,
             options,
             channel_credentials,
             insecure,

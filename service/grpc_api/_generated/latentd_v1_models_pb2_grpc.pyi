@@ -37,6 +37,15 @@ class ModelsStub:
     """Every model being served."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.Model]
     """One model with everything its manifest says."""
+    LoadModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.LoadModelRequest, _models_pb2.Model]
+    """Serves a model that was unloaded, or at once what the store has newly got. Scope: admin, as for all below."""
+    UnloadModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.UnloadModelRequest, _models_pb2.UnloadModelResponse]
+    """Takes a model away until it is loaded again or the server starts again; requests in flight end on it."""
+    ListAliases: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]
+    """Every alias. Any key."""
+    SetAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.SetAliasRequest, _models_pb2.Alias]
+    """Sets or replaces an alias, all at once."""
+    DeleteAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.DeleteAliasRequest, _models_pb2.DeleteAliasResponse]
 
 @_typing.type_check_only
 class ModelsAsyncStub(ModelsStub):
@@ -47,6 +56,15 @@ class ModelsAsyncStub(ModelsStub):
     """Every model being served."""
     GetModel: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.Model]  # type: ignore[assignment]
     """One model with everything its manifest says."""
+    LoadModel: _aio.UnaryUnaryMultiCallable[_models_pb2.LoadModelRequest, _models_pb2.Model]  # type: ignore[assignment]
+    """Serves a model that was unloaded, or at once what the store has newly got. Scope: admin, as for all below."""
+    UnloadModel: _aio.UnaryUnaryMultiCallable[_models_pb2.UnloadModelRequest, _models_pb2.UnloadModelResponse]  # type: ignore[assignment]
+    """Takes a model away until it is loaded again or the server starts again; requests in flight end on it."""
+    ListAliases: _aio.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]  # type: ignore[assignment]
+    """Every alias. Any key."""
+    SetAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.SetAliasRequest, _models_pb2.Alias]  # type: ignore[assignment]
+    """Sets or replaces an alias, all at once."""
+    DeleteAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.DeleteAliasRequest, _models_pb2.DeleteAliasResponse]  # type: ignore[assignment]
 
 class ModelsServicer(metaclass=_abc_1.ABCMeta):
     """What the server has to offer."""
@@ -66,5 +84,44 @@ class ModelsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.Model, _abc.Awaitable[_models_pb2.Model]]:
         """One model with everything its manifest says."""
+
+    @_abc_1.abstractmethod
+    def LoadModel(
+        self,
+        request: _models_pb2.LoadModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.Model, _abc.Awaitable[_models_pb2.Model]]:
+        """Serves a model that was unloaded, or at once what the store has newly got. Scope: admin, as for all below."""
+
+    @_abc_1.abstractmethod
+    def UnloadModel(
+        self,
+        request: _models_pb2.UnloadModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.UnloadModelResponse, _abc.Awaitable[_models_pb2.UnloadModelResponse]]:
+        """Takes a model away until it is loaded again or the server starts again; requests in flight end on it."""
+
+    @_abc_1.abstractmethod
+    def ListAliases(
+        self,
+        request: _models_pb2.ListAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.ListAliasesResponse, _abc.Awaitable[_models_pb2.ListAliasesResponse]]:
+        """Every alias. Any key."""
+
+    @_abc_1.abstractmethod
+    def SetAlias(
+        self,
+        request: _models_pb2.SetAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.Alias, _abc.Awaitable[_models_pb2.Alias]]:
+        """Sets or replaces an alias, all at once."""
+
+    @_abc_1.abstractmethod
+    def DeleteAlias(
+        self,
+        request: _models_pb2.DeleteAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.DeleteAliasResponse, _abc.Awaitable[_models_pb2.DeleteAliasResponse]]: ...
 
 def add_ModelsServicer_to_server(servicer: ModelsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

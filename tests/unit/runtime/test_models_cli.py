@@ -35,6 +35,15 @@ def test_list_shows_the_requirements_that_a_package_misses(tiny_store: Directory
     assert line.endswith("fp32, int8  MISSES coverage>=0.6 (0.4123), modes>=2 (not measured)")
 
 
+def test_list_shows_the_bars_that_a_precision_misses(tiny_store: DirectoryStore) -> None:
+    missed = [{"expression": "psnr_db>=20", "value": 14.25, "met": False}]
+    edit_manifest(
+        tiny_store.open("tiny", 1).path, lambda manifest: manifest["precisions"]["int8"].update(requirements=missed)
+    )
+    [line] = run("list", "--store", tiny_store.root).output.splitlines()
+    assert line.endswith("fp32, int8  MISSES int8.psnr_db>=20 (14.25)")
+
+
 def test_list_names_the_reason_of_a_refused_package_and_goes_on(tiny_store: DirectoryStore) -> None:
     flip_byte(publish_tiny(tiny_store).path / "generator.onnx")
     edit_manifest(publish_tiny(tiny_store).path, lambda m: m.update(schema_version=2))

@@ -292,3 +292,32 @@ def in_child(function: object, *arguments: object) -> int | None:
     child = spawn(function, *arguments)
     child.join()
     return child.exitcode
+
+
+# --- deleting ------------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(store: DirectoryStore) -> None:
+    for _ in range(3):
+        publish_tiny(store)
+    (store.root / "tiny" / ".last-version").unlink()  # as in a store that was filled by hand
+    store.delete("tiny", 3)
+    assert store.versions() == {"tiny": [1, 2]}
+    assert staging(store) == []
+    assert publish_tiny(store).manifest.version == 4
+    for version in (1, 2, 4):
+        store.delete("tiny", version)
+    assert store.versions() == {}
+
+
+@pytest.mark.parametrize("name", [*ESCAPES, "absent", "tiny"])
+def test_what_is_not_in_the_store_is_not_deleted(name: str, tiny_store: DirectoryStore) -> None:
+    (tiny_store.root.parent / "outside" / "1").mkdir(parents=True)
+    for version in (0, -1, 2):
+        with pytest.raises(PackageNotFound):
+            tiny_store.delete(name, version)
+    if name != "tiny":
+        with pytest.raises(PackageNotFound):
+            tiny_store.delete(name, 1)
+    assert tiny_store.versions() == {"tiny": [1]}
+    assert (tiny_store.root.parent / "outside" / "1").is_dir()

@@ -37,11 +37,14 @@ class HeldGenerator(Generator):
 
     def forget(self) -> None:
         """Begin a new list of batches."""
+        self.shuts_at: int | None = None  # the batch whose beginning shuts the gate
         self.batches.clear()
         self.started.clear()
 
     def run(self, latents: Latents, labels: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         self.batches.append(latents)
+        if len(self.batches) == self.shuts_at:
+            self.gate.clear()
         self.started.set()
         assert self.gate.wait(20), "nobody opened the gate"
         if self.fails(latents):

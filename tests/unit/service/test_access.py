@@ -1,11 +1,12 @@
 """Who may call, and where the server may listen."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from service.access import authenticate, check_exposure, is_loopback
-from service.errors import Unauthenticated
+from service.access import ANYBODY, Need, admit, authenticate, check_exposure, is_loopback
+from service.errors import PermissionDenied, Unauthenticated
 from service.keys import KeyFile
 from service.settings import Settings, SettingsError
 
@@ -82,3 +83,40 @@ def test_revoking_the_last_key_or_losing_the_file_does_not_open_a_running_server
         authenticate(None, server)
     new = operator.create("b")
     authenticate(f"Bearer {new}", server)
+
+
+def test_a_caller_has_what_its_key_has(state: Path) -> None:
+    keys = KeyFile(state)
+    key = keys.create("a", scopes=["train"], images_per_second=5, concurrent_requests=2)
+    caller = authenticate(f"Bearer {key}", keys)
+    assert caller.key_id == keys.all()[0].id
+    assert (caller.scopes, caller.images_per_second, caller.concurrent_requests) == (("train",), 5, 2)
+
+
+def test_an_expired_key_is_refused_and_told_so(state: Path) -> None:
+    keys = KeyFile(state)
+    key = keys.create("a", expires=datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC))
+    with pytest.raises(Unauthenticated, match=r"this key expired at 2020-01-02T03:04:05Z"):
+        authenticate(f"Bearer {key}", keys)
+    kept = keys.create("b", expires=datetime.now(UTC) + timedelta(minutes=1))
+    authenticate(f"Bearer {kept}", keys)
+
+
+@pytest.mark.parametrize("need", ["sample", "train", "admin"])
+def test_a_scope_is_needed_by_itself_and_reading_needs_none(need: Need, state: Path) -> None:
+    keys = KeyFile(state)
+    for scope in ("sample", "train", "admin"):
+        bearer = f"Bearer {keys.create('a', scopes=[scope])}"
+        assert admit(bearer, "key", keys).scopes == (scope,)
+        if scope == need:
+            admit(bearer, need, keys)
+        else:
+            with pytest.raises(PermissionDenied, match=f"has the scopes {scope}; allowed: a key with scope {need}"):
+                admit(bearer, need, keys)
+
+
+def test_health_needs_nothing_and_without_keys_nothing_does(state: Path) -> None:
+    keys = KeyFile(state)
+    assert admit(None, "admin", keys) is ANYBODY
+    keys.create("a")
+    assert admit(None, "nothing", keys) is ANYBODY

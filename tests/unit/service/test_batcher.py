@@ -49,6 +49,7 @@ async def hold(batcher: Batcher, lane: Lane) -> "asyncio.Task[Images]":
     generator = lane.generator
     assert isinstance(generator, HeldGenerator)
     generator.gate.clear()
+    generator.started.clear()
     task = start(batcher.run(lane, marked(-1), timeout_s=20))
     await until(generator.started.is_set)
     return task
@@ -99,8 +100,12 @@ async def test_waiting_requests_share_a_batch(generator: HeldGenerator, lane: La
 
 async def test_a_queue_is_spread_over_idle_workers(generator: HeldGenerator, lane: Lane) -> None:
     async with running_batcher(threads=2) as batcher:
-        await batcher.run(lane, marked(1, 4), timeout_s=20)
-    assert sorted(generator.sizes) == [2, 2]
+        generator.gate.clear()
+        work = start(batcher.run(lane, marked(1, 4), timeout_s=20))
+        await until(lambda: len(generator.batches) == 2)
+        generator.gate.set()
+        await work
+    assert generator.sizes == [2, 2]
 
 
 _requests = st.lists(
@@ -255,9 +260,9 @@ async def test_an_expired_request_is_not_computed_even_where_its_client_has_not_
         held = await hold(batcher, lane)
         gone = start(batcher.run(lane, marked(1, 3), timeout_s=20))
         await asyncio.sleep(0)
+        gone.cancel()
         generator.gate.set()
-        time.sleep(0.05)  # noqa: ASYNC251 - the batch ends while the event loop is busy elsewhere …
-        gone.cancel()  # … so that the cancellation and the end of the batch arrive together
+        time.sleep(0.05)  # noqa: ASYNC251 - the event loop is busy elsewhere while a worker looks for its next batch
         await asyncio.gather(held, gone, return_exceptions=True)
         await asyncio.sleep(0.02)
     assert generator.marks == [[-1]]
@@ -325,8 +330,7 @@ async def test_the_backlog_is_shared_by_the_workers(generator: HeldGenerator) ->
     async with running_batcher(threads=2) as batcher:
         generator.gate.clear()
         work = start(batcher.run(lane, marked(1, 6), timeout_s=20))
-        await asyncio.sleep(0)
-        assert batcher.backlog_s() == pytest.approx(4 * 0.5 / 2)
+        await until(lambda: batcher.backlog_s() == pytest.approx(4 * 0.5 / 2))
         generator.gate.set()
         await work
 
@@ -409,10 +413,9 @@ async def test_an_idle_lane_saves_no_credit(generator: HeldGenerator, lane: Lane
         held = await hold(batcher, lane)
         long = start(batcher.run(lane, marked(1, 80), timeout_s=20))
         await asyncio.sleep(0)
+        generator.shuts_at = seen = len(generator.batches) + 6
         generator.gate.set()
-        await until(lambda: len(generator.batches) > 5)
-        generator.gate.clear()
-        seen = len(generator.batches)
+        await until(lambda: len(generator.batches) == seen)
         burst = start(batcher.run(rested, marked(2, 40), timeout_s=20))
         await asyncio.sleep(0)
         generator.gate.set()
@@ -460,6 +463,7 @@ async def test_rows_that_come_while_the_device_works_are_not_delayed(generator: 
         await full
         await hold_with(batcher, lane, 4)
         alone = start(batcher.run(lane, marked(3), timeout_s=20))
+        await asyncio.sleep(0)  # it is queued before the device is free again
         generator.gate.set()
         assert len(await asyncio.wait_for(alone, 5)) == 1
 

@@ -1,6 +1,8 @@
 """`latentd serve` and `latentd keys` as a person at a terminal meets them."""
 
 import os
+import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -81,7 +83,7 @@ def test_keys_are_created_listed_and_revoked(state: Path) -> None:
 
     listed = run(keys, "list", "--state", str(state)).output
     assert listed.startswith(f"{found.id}  20")
-    assert listed.endswith("Z  dashboard\n")
+    assert listed.endswith("Z  sample  dashboard\n")
     assert key not in listed
 
     revoked = run(keys, "revoke", found.id, "--state", str(state))
@@ -95,6 +97,33 @@ def test_revoking_an_unknown_key_says_how_to_see_all(state: Path) -> None:
     assert f"no key 'nope' in {state}; `latentd keys list --state {state}` shows all" in result.output
 
 
+def test_a_key_gets_its_scopes_its_limits_and_its_end(state: Path) -> None:
+    args = ["create", "nightly", "--state", str(state), "--scope", "train", "--scope", "sample"]
+    args += ["--expires", "90d", "--images-per-second", "2.5", "--concurrent-requests", "4"]
+    key = KeyFile(state).find(run(keys, *args).output.strip())
+    assert key is not None
+    assert (key.scopes, key.images_per_second, key.concurrent_requests) == (("sample", "train"), 2.5, 4)
+    assert key.expires is not None
+    assert timedelta(days=89, hours=23) < key.expires - datetime.now(UTC) <= timedelta(days=90)
+    listed = run(keys, "list", "--state", str(state)).output
+    assert f"sample,train  2.5 images/s  4 at once  expires {key.expires:%Y-%m-%d}" in listed
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--expires", "soon"], "'soon' is no duration; allowed: a number and m, h, d or w"),
+        (["--scope", "root"], "'root' is not one of 'sample', 'train', 'admin'"),
+        (["--images-per-second", "0"], "0"),
+    ],
+)
+def test_a_wrong_right_is_refused_before_a_key_is_made(args: list[str], words: str, state: Path) -> None:
+    result = run(keys, "create", "a", "--state", str(state), *args)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not state.exists()
+
+
 def test_a_key_is_not_made_twice_for_a_set_up_that_starts_again(tmp_path: Path) -> None:
     runner = CliRunner()
     arguments = ["create", "compose", "--state", str(tmp_path), "--unless-any"]
@@ -103,3 +132,26 @@ def test_a_key_is_not_made_twice_for_a_set_up_that_starts_again(tmp_path: Path) 
     second = runner.invoke(keys, arguments)
     assert (second.exit_code, second.stdout) == (0, "")
     assert len(KeyFile(tmp_path).all()) == 1
+
+
+def test_a_key_for_another_program_goes_into_a_file_and_is_made_once(state: Path, tmp_path: Path) -> None:
+    out = tmp_path / "key"
+    arguments = ("create", "prometheus", "--state", str(state), "--out", str(out))
+    assert run(keys, *arguments).output == ""
+    key = out.read_text().strip()
+    found = KeyFile(state).find(key)
+    assert found is not None
+    assert found.name == "prometheus"
+    assert stat.S_IMODE(out.stat().st_mode) & 0o137 == 0, "it is for its owner, and its group to read"
+    assert f"{out} holds a valid key already" in run(keys, *arguments).output
+    KeyFile(state).revoke(found.id)
+    run(keys, *arguments)
+    assert out.read_text().strip() != key
+    assert len(KeyFile(state).all()) == 1
+
+
+def test_a_key_that_cannot_be_handed_over_is_not_kept(state: Path, tmp_path: Path) -> None:
+    result = run(keys, "create", "a", "--state", str(state), "--out", str(tmp_path / "absent" / "key"))
+    assert result.exit_code == 1
+    assert f"--out {tmp_path / 'absent' / 'key'} cannot be written: No such file" in result.output
+    assert KeyFile(state).all() == []

@@ -12,11 +12,14 @@ from service.http_api.errors import STATUS as HTTP
 CONTRACT = {
     "invalid_request": (400, grpc.StatusCode.INVALID_ARGUMENT),
     "unauthenticated": (401, grpc.StatusCode.UNAUTHENTICATED),
+    "permission_denied": (403, grpc.StatusCode.PERMISSION_DENIED),
     "not_found": (404, grpc.StatusCode.NOT_FOUND),
     "method_not_allowed": (405, grpc.StatusCode.UNIMPLEMENTED),
+    "conflict": (409, grpc.StatusCode.FAILED_PRECONDITION),
     "too_large": (413, grpc.StatusCode.INVALID_ARGUMENT),
     "unsupported_media": (415, grpc.StatusCode.INVALID_ARGUMENT),
     "overloaded": (429, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    "rate_limited": (429, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "draining": (503, grpc.StatusCode.UNAVAILABLE),
     "not_ready": (503, grpc.StatusCode.UNAVAILABLE),
     "deadline": (504, grpc.StatusCode.DEADLINE_EXCEEDED),
@@ -37,7 +40,7 @@ def test_no_table_has_a_kind_that_does_not_exist() -> None:
 
 def test_the_docstring_draws_the_whole_tree() -> None:
     classes = [error for error in vars(errors).values() if isinstance(error, type) and issubclass(error, ServiceError)]
-    assert len(classes) >= 13
+    assert len(classes) >= 16
     assert [error.__name__ for error in classes if error.__name__ not in (errors.__doc__ or "")] == []
 
 

@@ -5,16 +5,20 @@ import shutil
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from runtime.manifest import Manifest, Parity, Precision, PrecisionFile, Requirement
 from runtime.package import Package
 from runtime.store import DirectoryStore
+from service.aliases import Alias, AliasTable, Canary
 from service.batcher import Batcher
-from service.errors import InvalidRequest, NotFound, NotReady
+from service.errors import Conflict, InvalidRequest, NotFound, NotReady
 from service.metrics import Metrics
 from service.registry import Registry
+from service.served_models import fastest
 from tests.kit.tiny_package import EXPECTED_FILE, edit_manifest, flip_byte, publish_tiny, reseal
 from tests.unit.service.parts import running_batcher, until
 
@@ -164,10 +168,10 @@ async def test_whatever_goes_wrong_while_loading_refuses_that_version_only(
     publish(store, "tiny")
     real = Batcher.open_lane
 
-    def open_lane(self: Batcher, generator: object) -> object:
+    def open_lane(self: Batcher, generator: object, wide: object = None) -> object:
         if generator.manifest.name == "tiny":  # type: ignore[attr-defined]
             raise MemoryError("no room for a warm-up batch")
-        return real(self, generator)  # type: ignore[arg-type]
+        return real(self, generator, wide)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Batcher, "open_lane", open_lane)
     registry = Registry(store, batcher, metrics, None)
@@ -388,6 +392,43 @@ async def test_auto_is_the_fastest_precision_published(
         model.lane("fp16")
 
 
+def told(speed: dict[Precision, float | None], **of_int8: Any) -> Manifest:
+    """A manifest whose precisions say how fast they are."""
+    reference = Parity(against="fp32", images=1, max_abs=0, mean_abs=0.0)
+    entries = {
+        name: PrecisionFile(sha256="0" * 64, size=1, file=f"{name}.onnx", parity=reference, speed=value)
+        for name, value in speed.items()
+    }
+    if "int8" in entries:
+        entries["int8"] = entries["int8"].model_copy(update=of_int8)
+    return Manifest.model_construct(precisions=entries)
+
+
+MISSED = [Requirement(expression="psnr_db>=20", value=12.0, met=False)]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        (told({"fp32": None, "int8": 2.9}), "int8"),
+        (told({"fp32": None, "int8": None}), "int8"),
+        (told({"fp32": None, "int8": 0.7}), "fp32"),
+        (told({"fp32": None, "int8": 1.05, "fp16": 1.04}), "fp32"),
+        (told({"fp32": None, "int8": 3.0}, reproducible=False), "fp32"),
+        (told({"fp32": None, "int8": 3.0}, requirements=MISSED), "fp32"),
+        (told({"int8": 0.5}), "int8"),
+        (told({"int8": 3.0}, reproducible=False), "int8"),
+        (told({"fp32": 2.8}), "fp32"),
+    ],
+)
+def test_auto_takes_what_is_worth_it_and_sound(manifest: Manifest, expected: Precision) -> None:
+    assert fastest(manifest, on_cpu=True) == expected
+
+
+def test_speeds_measured_on_a_processor_say_nothing_of_a_gpu() -> None:
+    assert fastest(told({"fp32": None, "fp16": None, "int8": 3.0}), on_cpu=False) == "fp32"
+
+
 # --- memory --------------------------------------------------------------------------------------------------
 
 
@@ -406,3 +447,126 @@ async def test_of_the_versions_asked_for_by_number_the_last_used_stay_loaded(
     await registry.get("tiny@2")
     assert store.opened == ["tiny@2"]
     assert served(registry) == ["tiny@7"]
+
+
+# --- aliases -------------------------------------------------------------------------------------------------
+
+
+async def test_an_alias_means_its_target_until_it_is_set_anew(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store)
+    await registry.refresh()
+    await registry.set_alias("stable", Alias(target="tiny@1"))
+    before = await registry.get("stable")
+    await registry.set_alias("stable", Alias(target="tiny@2"))
+    assert (before.version, (await registry.get("stable")).version) == (1, 2)
+    await registry.delete_alias("stable")
+    with pytest.raises(NotFound, match="model: got 'stable'; allowed: tiny"):
+        await registry.get("stable")
+    with pytest.raises(NotFound, match="alias: got 'stable'; allowed: none is set"):
+        await registry.delete_alias("stable")
+
+
+async def test_an_alias_is_refused_where_it_could_not_answer(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    for name, alias, error, words in (
+        ("tiny", Alias(target="tiny@1"), Conflict, "which is a model"),
+        ("stable", Alias(target="tiny@7"), NotFound, "'tiny@7'"),
+        ("stable", Alias(target="tiny@1", canary=Canary(target="other@1", weight=0.5)), NotFound, "'other@1'"),
+        ("Stable", Alias(target="tiny@1"), InvalidRequest, "alias: got 'Stable'"),
+        ("../x", Alias(target="tiny@1"), InvalidRequest, "alias: got '../x'"),
+    ):
+        with pytest.raises(error, match=words):
+            await registry.set_alias(name, alias)
+    assert registry.aliases() == {}
+
+
+async def test_a_models_own_name_goes_before_an_alias(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    await registry.set_alias("other", Alias(target="tiny@1"))
+    publish(store, "other")
+    await registry.refresh()
+    assert (await registry.get("other")).name == "other"
+
+
+async def test_what_an_alias_stands_for_stays_loaded(store: CountingStore, registry: Registry) -> None:
+    for _ in range(8):
+        publish(store)
+    await registry.refresh()
+    await registry.set_alias("stable", Alias(target="tiny@1"))
+    for version in range(2, 8):
+        await registry.get(f"tiny@{version}")
+    store.opened.clear()
+    assert (await registry.get("stable")).version == 1
+    assert store.opened == []
+
+
+async def test_aliases_are_loaded_at_the_start(
+    store: CountingStore, batcher: Batcher, metrics: Metrics, tmp_path: Path
+) -> None:
+    publish(store)
+    publish(store)
+    AliasTable(tmp_path / "aliases.json").put("stable", Alias(target="tiny@1"))
+    registry = Registry(store, batcher, metrics, "stable", AliasTable(tmp_path / "aliases.json"))
+    await registry.refresh()
+    assert store.opened == ["tiny@2", "tiny@1"]
+    assert (await registry.get(None)).version == 1, "an alias may be the default"
+
+
+# --- loading and unloading -----------------------------------------------------------------------------------
+
+
+async def test_an_unloaded_model_stays_away_until_it_is_loaded(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    publish(store, "other")
+    await registry.refresh()
+    changes: list[list[str]] = []
+    registry.on_change(lambda: changes.append(served(registry)))
+    held = await registry.get("tiny")
+    registry.unload("tiny")
+    await registry.refresh()
+    for reference in ("tiny", "tiny@1"):
+        with pytest.raises(NotFound, match="tiny was unloaded; load it with"):
+            await registry.get(reference)
+    assert held.lanes["fp32"].generator.run is not None, "a request that began keeps its version"
+    assert {each.name: (each.state, each.reason) for each in registry.stored()} == {
+        "other": ("READY", ""),
+        "tiny": ("UNAVAILABLE", "unloaded"),
+    }
+    assert (await registry.load("tiny")).version == 1
+    assert changes == [["other@1"], ["other@1", "tiny@1"]]
+
+
+async def test_loading_takes_what_is_new_and_tries_what_was_refused_again(
+    store: CountingStore, registry: Registry
+) -> None:
+    package = publish(store)
+    graph = package.path / "generator.onnx"
+    good = graph.read_bytes()
+    flip_byte(graph)
+    await registry.refresh()
+    with pytest.raises(NotFound, match="refused"):
+        await registry.load("tiny")
+    graph.write_bytes(good)
+    assert (await registry.load("tiny")).version == 1
+    publish(store)
+    assert (await registry.load("tiny")).version == 2
+
+
+async def test_what_is_not_there_can_be_neither_loaded_nor_unloaded(store: CountingStore, registry: Registry) -> None:
+    publish(store)
+    await registry.refresh()
+    with pytest.raises(NotFound, match="'nothing'"):
+        await registry.load("nothing")
+    with pytest.raises(NotFound, match="'nothing'"):
+        registry.unload("nothing")
+
+
+async def test_an_encoder_is_loaded_with_its_model(store: CountingStore, registry: Registry) -> None:
+    publish_tiny(store, "seer", encoder=True, precisions=("fp32",))
+    publish(store)
+    await registry.refresh()
+    assert (await registry.get("seer")).encoder is not None
+    assert (await registry.get("tiny")).encoder is None

@@ -39,7 +39,7 @@ def test_unknown_recipes_suggest_the_nearest() -> None:
     ("arguments", "message"),
     [
         (["digits-cgan"], "Missing option '--run'"),
-        (["digits-cgan", "--run", "x", "--precision", "int4"], "'int4' is not one of 'fp32', 'int8'"),
+        (["digits-cgan", "--run", "x", "--precision", "int4"], "'int4' is not one of 'fp32', 'fp16', 'int8'"),
         (["digits-cgan", "--run", "x", "--max-minutes", "0"], "0.0 is not in the range x>0"),
         (["digits-cgan", "--run", "x", "--seed", "-1"], "-1 is not in the range 0<=x<=4294967295"),
     ],

@@ -78,7 +78,7 @@ def test_later_overrides_win(recipe: Recipe) -> None:
         ("generator.width=-1", "generator.width: .*greater than or equal to 4, got -1"),
         ("budget={images: null, max_minutes: null}", "images and max_minutes are both null"),
         ("export.precisions=[int8]", "fp32 is missing"),
-        ("export.precisions=[fp32, int4]", "'fp32' or 'int8', got 'int4'"),
+        ("export.precisions=[fp32, int4]", "'fp32', 'fp16' or 'int8', got 'int4'"),
     ],
 )
 def test_wrong_overrides_say_what_is_allowed(recipe: Recipe, override: str, message: str) -> None:

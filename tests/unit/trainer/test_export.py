@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from runtime.latents import latents_from_seeds, row_seeds
-from trainer.compress.int8 import Int8Config, quantize_int8
+from trainer.compress.int8 import Int8Config
+from trainer.compress.quantization import quantize
 from trainer.data import ImageSpec
 from trainer.ema import with_statistics
 from trainer.errors import ExportError
@@ -48,7 +49,7 @@ def exported(graph: ExportGraph, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("exported")
     export_fp32(graph, folder / "generator.onnx")
     inputs: dict[str, NDArray[Any]] = {"latents": LATENTS, "label": LABELS}
-    quantize_int8(folder / "generator.onnx", folder / "generator.int8.onnx", inputs, Int8Config(images=48))
+    quantize(folder / "generator.onnx", folder / "generator.int8.onnx", inputs, Int8Config(images=48))
     return folder
 
 
@@ -138,6 +139,17 @@ def test_graphs_that_do_not_load_or_end_otherwise_are_refused(exported: Path, tm
     onnx.save(model, renamed)
     with pytest.raises(ExportError, match=r"inputs are \['label', 'noise'\], wanted are latents"):
         check_in_subprocess([renamed])
+
+
+def test_a_graph_that_ends_the_process_is_an_error_and_no_more(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(crashing))
+    with pytest.raises(ExportError, match=r"generator.onnx: ends the process that runs it in onnxruntime, by SIGSEGV"):
+        check_in_subprocess([exported / "generator.onnx"])
 
 
 def test_levels_are_rounded_and_clipped() -> None:

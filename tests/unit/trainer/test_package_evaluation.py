@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from runtime.package import Package, open_package
 from runtime.store import DirectoryStore
+from tests.kit.image_sets import digits, write_npz
 from tests.kit.tiny_package import edit_manifest, publish_tiny
 from trainer.data import DataConfig, open_data
 from trainer.evaluate_cli import evaluate
@@ -153,6 +154,20 @@ def test_images_of_another_size_are_named(folder: Path) -> None:
     result = run(folder, "large")
     assert result.exit_code == 1
     assert "images of 8×8×1, large@1 makes 16×16×1" in result.output
+
+
+def test_images_of_some_classes_measure_these_alone(folder: Path, tmp_path: Path) -> None:
+    names = ("3", "zero", "7", *"124568")
+    package = publish_tiny(DirectoryStore(folder / "models"), "more", classes=names, size=8)
+    data = write_npz(tmp_path / "some.npz", digits((7, 3), 60))
+    result = run(folder, "more", "--features", "pixels", "--data", str(data))
+    assert result.exit_code == 0, result.output
+    facts = json.loads((package.path / "evaluation.json").read_text())
+    assert [row["name"] for row in facts["classes"]] == ["7", "3"]
+    unknown = write_npz(tmp_path / "unknown.npz", digits((9, 3), 60))
+    result = run(folder, "more", "--data", str(unknown))
+    assert result.exit_code == 1
+    assert "classes 2 (9, 3); more@1 makes 9 (3, zero, 7, …)" in result.output
 
 
 def test_a_model_without_classes_has_no_table_of_them(folder: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from runtime.store import DirectoryStore
 from service.client.cli import sample
+from service.client.connection import Connection
 from service.client.transports import ClientError, GrpcTransport, HttpTransport, SampleOptions
 from tests.kit.server import ServerProcess, running_server
 
@@ -28,29 +29,29 @@ def run(*args: str) -> Result:
 
 def test_both_transports_yield_the_same_pixels(server: ServerProcess) -> None:
     options = SampleOptions(model="tiny@1", truncation=0.5, precision="fp32")
-    by_http = HttpTransport(server.http + "/", None).sample(5, 3, ["1", "2", "3"], options)
-    by_grpc = GrpcTransport(server.grpc, None).sample(5, 3, ["1", "2", "3"], options)
+    by_http = HttpTransport(Connection(server.http + "/")).sample(5, 3, ["1", "2", "3"], options)
+    by_grpc = GrpcTransport(Connection("", server.grpc)).sample(5, 3, ["1", "2", "3"], options)
     assert by_http.shape == (3, 8, 8, 1)
     np.testing.assert_array_equal(by_http, by_grpc)
 
 
 def test_a_refusal_is_told_in_the_servers_words(server: ServerProcess) -> None:
     with pytest.raises(ClientError, match=r"answered 400: labels: got 'cat'; allowed: class names"):
-        HttpTransport(server.http, None).sample(0, 1, ["cat"], SampleOptions())
+        HttpTransport(Connection(server.http)).sample(0, 1, ["cat"], SampleOptions())
     with pytest.raises(ClientError, match=r"answered INVALID_ARGUMENT: labels: got 'cat'; allowed: class names"):
-        GrpcTransport(server.grpc, None).sample(0, 1, ["cat"], SampleOptions())
+        GrpcTransport(Connection("", server.grpc)).sample(0, 1, ["cat"], SampleOptions())
     with pytest.raises(ClientError, match=r"precision: got 'fp64'; allowed: auto, fp32, fp16, int8"):
-        GrpcTransport(server.grpc, None).sample(0, 1, None, SampleOptions(precision="fp64"))
-    for transport in (HttpTransport(server.http, None), GrpcTransport(server.grpc, None)):
+        GrpcTransport(Connection("", server.grpc)).sample(0, 1, None, SampleOptions(precision="fp64"))
+    for transport in (HttpTransport(Connection(server.http)), GrpcTransport(Connection("", server.grpc))):
         with pytest.raises(ClientError, match=f"seed: got {2**70}; allowed: integers from 0 to"):
             transport.sample(2**70, 1, None, SampleOptions())
 
 
 def test_where_no_server_is_the_message_says_so() -> None:
     with pytest.raises(ClientError, match=r"no answer from http://127\.0\.0\.1:9: .*Is `latentd serve` running there"):
-        HttpTransport("http://127.0.0.1:9", None).sample(0, 1, None, SampleOptions())
+        HttpTransport(Connection("http://127.0.0.1:9")).sample(0, 1, None, SampleOptions())
     with pytest.raises(ClientError, match=r"127\.0\.0\.1:9 answered UNAVAILABLE"):
-        GrpcTransport("127.0.0.1:9", None).sample(0, 1, None, SampleOptions())
+        GrpcTransport(Connection("", "127.0.0.1:9")).sample(0, 1, None, SampleOptions())
 
 
 def test_one_row_of_the_grid_for_each_label(server: ServerProcess, tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_an_array_holds_every_image_in_order(server: ServerProcess, tmp_path: Pa
     assert run("--grpc", server.grpc, "--n", "300", "--seed", "0", "--out", str(out)).exit_code == 0
     images = np.load(out)
     assert images.shape == (300, 8, 8, 1)
-    alone = GrpcTransport(server.grpc, None).sample(299, 1, None, SampleOptions())
+    alone = GrpcTransport(Connection("", server.grpc)).sample(299, 1, None, SampleOptions())
     np.testing.assert_array_equal(images[299], alone[0])
 
 

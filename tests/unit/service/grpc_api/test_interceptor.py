@@ -53,7 +53,7 @@ async def test_a_refusal_carries_the_field_and_the_request_id(running: Running) 
 async def test_every_refusal_has_its_status_and_the_busy_ones_a_time(
     error: ServiceError, code: grpc.StatusCode, running: Running, monkeypatch: pytest.MonkeyPatch, metrics: Metrics
 ) -> None:
-    async def sample(self: Engine, request: object) -> None:
+    async def sample(self: Engine, request: object, model: object = None) -> None:
         raise error
 
     monkeypatch.setattr(Engine, "sample", sample)
@@ -73,7 +73,7 @@ async def test_every_refusal_has_its_status_and_the_busy_ones_a_time(
 async def test_what_nobody_foresaw_is_answered_without_its_text(
     running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def sample(self: Engine, request: object) -> None:
+    async def sample(self: Engine, request: object, model: object = None) -> None:
         raise RuntimeError("the secret is 42")
 
     monkeypatch.setattr(Engine, "sample", sample)

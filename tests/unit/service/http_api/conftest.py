@@ -27,5 +27,5 @@ async def client(shared_store: DirectoryStore, metrics: Metrics, keys: KeyFile) 
     async with running_engine(shared_store, metrics, default_model="tiny") as engine:
         application = create_application(engine, Lifecycle(engine.registry), metrics, keys, max_body_bytes=MAX_BODY)
         transport = httpx.ASGITransport(application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client

@@ -72,11 +72,11 @@ async def test_a_timeout_beyond_every_number_is_the_servers_own(client: httpx.As
 async def test_a_body_with_many_errors_is_refused_at_the_first(field: str, client: httpx.AsyncClient) -> None:
     wrong: Any = {"a": 1} if field == "labels" else "a"
     body = json.dumps({field: [wrong] * 100_000}).encode()
-    asked = time.monotonic()
+    asked = time.process_time()
     status, message, _ = await refusal(client, body)
     assert status == 400
     assert message.startswith(f"{field}: got ")
-    assert time.monotonic() - asked < 0.4, "each of the 100,000 errors was written out"
+    assert time.process_time() - asked < 1, "each of the 100,000 errors was written out"
 
 
 async def test_a_prompt_that_is_no_class_is_named_prompt(client: httpx.AsyncClient) -> None:

@@ -21,3 +21,9 @@ def test_words_and_folders_do_not_change_a_training() -> None:
     assert training_key("cgan", ("data.path=b", "package.licence=MIT"), "f") == key
     assert training_key("cgan", ("data.path=a", "seed=1"), "f") != key
     assert training_key("cgan", ("data.path=a",), "g") != key
+
+
+def test_keys_of_what_was_measured_long_ago_stay_good() -> None:
+    """Whatever sections a recipe gains that have no part in training."""
+    key = training_key("digits-cgan", ("data.path=a", "export.precisions=[fp32]"), "f")
+    assert training_key("digits-cgan", ("data.path=a", "export.precisions=[fp32]", "export.int8.images=64"), "f") == key

@@ -1,0 +1,62 @@
+"""Connections that bring no whole request head: uvicorn waits for them without end and keeps whatever they send."""
+
+from asyncio import TimerHandle, Transport
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 64 << 10
+"""Request line and headers; one more read from the socket may come on top."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's own protocol with an end to a request's head, in seconds and in bytes."""
+
+    head_s = 20.0
+
+    _head_open = True
+    _head_bytes = 0
+    _head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """See `asyncio.Protocol`."""
+        super().connection_made(transport)
+        self._open_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._close_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._head_open and self._head_bytes > HEAD_BYTES:
+            self.send_400_response(f"The request's head is over {HEAD_BYTES} bytes.")
+            return
+        super().data_received(data)
+        if self._head_open:
+            self._head_bytes += len(data)
+
+    def on_message_begin(self) -> None:
+        """See `httptools.HttpRequestParser`."""
+        self._open_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """See `httptools.HttpRequestParser`."""
+        self._close_head()
+        super().on_headers_complete()
+
+    def _open_head(self) -> None:
+        self._close_head()
+        self._head_open, self._head_bytes = True, 0
+        self._head_timer = self.loop.call_later(self.head_s, self.timeout_keep_alive_handler)
+
+    def _close_head(self) -> None:
+        self._head_open = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+
+
+def connections(head_s: float) -> type[Connection]:
+    """The protocol with this many seconds for a head, as `uvicorn.Config` takes it: a class."""
+    return type("Connection", (Connection,), {"head_s": head_s})

@@ -1,0 +1,141 @@
+"""What waits to be computed, and which part of it a free worker computes next. Safe to use from any thread.
+
+Every loaded generator has a *lane*. A free worker takes the lane that has used least compute time (start-time fair
+queueing, Goyal et al. 1997), so that one model's load cannot starve another's, and cuts a batch off its queues.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from runtime.generator import Generator
+from service.lanes import Lane, Segment, Ticket
+
+_ALONE = 4  # batches in a row that had the device to themselves, before one takes all of it
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that are computed together.
+
+    Attributes:
+        generator: the lane's own, or its wide one.
+        cut: `time.perf_counter` when it was cut.
+        rows: number of rows.
+        reason: why it was cut when it was, of `service.metrics.DISPATCH_REASONS`.
+    """
+
+    lane: Lane
+    segments: list[Segment]
+    generator: Generator
+    cut: float
+    rows: int
+    reason: str
+
+
+class Schedule:
+    """Rows of all lanes that wait, shared by `workers` workers.
+
+    Attributes:
+        reason: of batches that are not full, from now on.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.reason = "idle"
+        self._lock = threading.Lock()
+        self._workers = workers
+        self._free = workers  # that compute nothing
+        self._asleep = workers  # of the free ones, those that nobody has called yet
+        self._busy_lanes: dict[Lane, None] = {}  # lanes with rows waiting, in order of arrival
+        self._virtual_s = 0.0  # `used` of the lane served last: where a lane begins that had nothing waiting
+        self._queued_rows = 0
+        self._alone = 0
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that no worker has taken yet."""
+        return self._queued_rows
+
+    @property
+    def inflight(self) -> int:
+        """Batches being computed."""
+        return self._workers - self._free
+
+    @property
+    def full(self) -> bool:
+        """Whether some lane has a full batch waiting."""
+        with self._lock:
+            return any(lane.queued_rows >= lane.max_rows for lane in self._busy_lanes)
+
+    def backlog_s(self) -> float:
+        """Estimated seconds until everything now waiting has been computed."""
+        with self._lock:
+            return sum(lane.queued_rows * lane.seconds_per_row for lane in self._busy_lanes) / self._workers
+
+    def add(self, lane: Lane, ticket: Ticket) -> None:
+        """Queue all rows of `ticket`."""
+        with self._lock:
+            if not lane.queued_rows:
+                lane.used = max(lane.used, self._virtual_s)
+            self._busy_lanes.setdefault(lane)
+            lane.queues[ticket.priority].append(ticket)
+            lane.queued_rows += ticket.rows.n
+            self._queued_rows += ticket.rows.n
+
+    def withdraw(self, lane: Lane, ticket: Ticket) -> None:
+        """Forget rows that no worker has taken: the ticket failed, expired or lost its client."""
+        with self._lock:
+            rows, ticket.taken = ticket.waiting, ticket.rows.n
+            if not rows:
+                return
+            lane.queues[ticket.priority].remove(ticket)
+            self._left(lane, rows)
+
+    def call(self) -> int:
+        """How many sleeping workers should be woken for what is waiting; they count as awake from now on."""
+        with self._lock:
+            called = min(self._asleep, self._queued_rows)
+            self._asleep -= called
+            return called
+
+    def take(self) -> Batch | None:
+        """The next batch for a worker that is free, which is busy from now on; None: it may sleep."""
+        with self._lock:
+            while self._busy_lanes:
+                lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
+                share = -(-lane.queued_rows // self._free)
+                before = lane.queued_rows
+                segments = lane.take(min(lane.max_rows, share))
+                self._queued_rows += lane.queued_rows - before
+                if not lane.queued_rows:
+                    del self._busy_lanes[lane]
+                if segments:
+                    return self._cut(lane, segments)
+            self._asleep += 1
+            return None
+
+    def release(self) -> None:
+        """A worker is free again."""
+        with self._lock:
+            self._free += 1
+
+    def _cut(self, lane: Lane, segments: list[Segment]) -> Batch:
+        rows = sum(map(len, segments))
+        self._virtual_s = lane.used
+        lane.used += rows * lane.seconds_per_row
+        alone = self._free == self._workers and not self._queued_rows
+        self._alone = self._alone + 1 if alone else 0
+        self._free -= 1
+        wide = lane.wide if self._alone > _ALONE else None
+        reason = "full" if rows == lane.max_rows else self.reason
+        now = time.perf_counter()
+        for segment in segments:
+            if segment.start == 0:
+                segment.ticket.started = now
+        return Batch(lane, segments, wide or lane.generator, now, rows, reason)
+
+    def _left(self, lane: Lane, rows: int) -> None:
+        lane.queued_rows -= rows
+        self._queued_rows -= rows
+        if not lane.queued_rows:
+            self._busy_lanes.pop(lane, None)

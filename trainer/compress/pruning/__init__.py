@@ -1,0 +1,1 @@
+"""Generators with fewer channels or fewer weights, taught to draw what the whole one draws."""
