@@ -167,7 +167,7 @@ def _share(
         package = find_package(reference, DirectoryStore(store))
     except PackageError as error:
         raise click.ClickException(str(error)) from error
-    chosen = next((name for name in get_args(Precision) if name == precision), "fp32")
+    chosen: Precision = next((name for name in get_args(Precision) if name == precision), "fp32")
     cases = sum(case.transport == "HTTP" or connection.grpc is not None for case in CASES)
     with tqdm(total=_ROUNDS * cases, unit="case", leave=False) as bar:
         try:

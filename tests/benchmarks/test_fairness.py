@@ -70,7 +70,7 @@ def test_an_interactive_client_beside_two_bulk_streams(tmp_path: Path, report: C
         for _ in range(ROUNDS):
             alone = bulk_rate(server, lambda: time.sleep(SECONDS))
             batch_s = batch_seconds(server)
-            loads = []
+            loads: list[float] = []
 
             def ask(loads: list[float] = loads) -> None:
                 load = closed_loop(f"{server.http}/v1/samples", ONE, concurrency=1, seconds=SECONDS)

@@ -49,7 +49,15 @@ class RayCluster:
         self.nodes.remove(node)
 
     def _start(self, name: str, *options: str) -> "subprocess.Popen[bytes]":
-        command = [_RAY, "start", "--block", "--node-ip-address", "127.0.0.1", "--disable-usage-stats", *options]
+        command: list[str | Path] = [
+            _RAY,
+            "start",
+            "--block",
+            "--node-ip-address",
+            "127.0.0.1",
+            "--disable-usage-stats",
+            *options,
+        ]
         with (self.folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
 

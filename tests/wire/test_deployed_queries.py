@@ -16,7 +16,7 @@ from tests.kit.server import ServerProcess
 
 TARGET = {"job", "instance", "namespace"}  # Prometheus itself puts them on every series
 FROM_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate"}}
-CLOSED = {
+CLOSED: dict[str, set[str]] = {
     "stage": set(STAGES),
     "reason": {*DISPATCH_REASONS, *REJECT_REASONS},
     "state": {"ready", "refused", "used"},
