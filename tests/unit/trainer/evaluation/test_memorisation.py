@@ -105,3 +105,10 @@ def test_nearest_images_agree_with_the_plain_computation(monkeypatch: pytest.Mon
     plain = np.linalg.norm(flat[0][:, None] - flat[1][None], axis=2)
     assert found.rows.tolist() == plain.argmin(1).tolist()
     np.testing.assert_allclose(found.distances, plain.min(1), atol=1e-6)
+
+
+def test_what_real_images_score_by_chance_is_no_sign() -> None:
+    none = Measurement(value=0.0, samples=64, real=0.0)
+    for real, expected in ((0.5, 1), (0.75, 0)):  # a dozen held-out images may all lie far from the others
+        nearer = Measurement(value=0.72, samples=64, real=real, interval=(0.65, 0.79))
+        assert len(signs_of_copying(none, nearer, none)) == expected
