@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from runtime.store import DirectoryStore
 from service.client.latencies import percentiles
 from service.client.lean_http import closed_loop
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
+
+pytestmark = pytest.mark.slow  # its figures need a machine that does nothing else
 
 SECONDS, BULK, ROUNDS = 4.0, 10_000, 3
 MARGIN_S = 0.005

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from runtime.store import DirectoryStore
 from service.client.lean_http import closed_loop
 from tests.kit.processes import wait_for
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
+
+pytestmark = pytest.mark.slow  # its figures need a machine that does nothing else
 
 SECONDS, ROUNDS, CLIENTS = 4.0, 3, 2
 BODY: dict[str, object] = {"n": 1, "seed": 0, "format": "raw"}

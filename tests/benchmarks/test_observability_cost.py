@@ -15,6 +15,8 @@ from service.client.lean_http import closed_loop
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 
+pytestmark = pytest.mark.slow  # its figures need a machine that does nothing else
+
 SECONDS = 1.0
 ROUNDS = 9
 SILENT = (sys.executable, "-m", "tests.benchmarks.silent_server")
