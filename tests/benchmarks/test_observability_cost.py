@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from runtime.store import DirectoryStore
 from service.client.lean_http import closed_loop
 from tests.kit.server import ServerProcess, running_server
