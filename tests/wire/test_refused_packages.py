@@ -9,12 +9,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from onnx import TensorProto, helper
 
 from runtime.store import DirectoryStore
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from tests.kit.server import ServerProcess, running_server, start_latentd
-from tests.kit.tiny_package import edit_manifest, flip_byte, publish_tiny
+from tests.kit.tiny_package import edit_manifest, flip_byte, publish_tiny, reseal
 
 
 def future_schema(folder: Path) -> None:
@@ -24,10 +25,30 @@ def future_schema(folder: Path) -> None:
     edit_manifest(folder, edit)
 
 
+def crash(folder: Path) -> None:
+    """A graph of a megabyte whose functions call each other so deep that onnxruntime's stack overflows."""
+    own = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
+    calls = [helper.make_node(f"f{depth + 1}", ["x"], ["y"], domain="own") for depth in range(_DEEP - 1)]
+    bodies = [*calls, helper.make_node("Identity", ["x"], ["y"])]
+    functions = [
+        helper.make_function("own", f"f{depth}", ["x"], ["y"], [body], own) for depth, body in enumerate(bodies)
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("latents", ["n", 16]), ("images", None))
+    ]
+    graph = helper.make_graph([helper.make_node("f0", ["latents"], ["images"], domain="own")], "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=own, ir_version=9, functions=functions)
+    (folder / "generator.onnx").write_bytes(model.SerializeToString())
+    reseal(folder)
+
+
+_DEEP = 20_000
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "flipped": (lambda folder: flip_byte(folder / "generator.onnx", 100), "generator.onnx has SHA-256"),
     "missing": (lambda folder: (folder / "generator.int8.onnx").unlink(), "generator.int8.onnx cannot be read"),
     "future": (future_schema, "schema_version is 99"),
+    "crash": (crash, "loading it ends the process that does, by SIGSEGV"),
     "manifest": (lambda folder: (folder / "manifest.json").write_text("{"), "not JSON"),
 }
 
