@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, exc, text
+from sqlalchemy import Connection, create_engine, event, exc, inspect, text
 from sqlalchemy.engine import URL, make_url
 
 from service.errors import StorageUnavailable
@@ -110,7 +110,10 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        from alembic import command
+        with self._writer.connect() as connection:
+            if _is_current(connection):
+                return
+        from alembic import command  # takes a third of a second to load
         from alembic.config import Config
 
         logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins and steps are nobody's news
@@ -120,6 +123,15 @@ class Database:
             self.lock(connection, _MIGRATION_LOCK)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether the newest migration has been applied."""
+    newest = max(path.stem[1:5] for path in (_MIGRATIONS / "versions").glob("v????_*.py"))
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    applied = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    return list(applied) == [newest]
 
 
 def default_url(state: Path) -> str:

@@ -1,14 +1,18 @@
 """Transactions, migrations and refusals of the database, over both kinds."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select
 
+from service.database import migrations
 from service.database.database import Database, default_url
 from service.database.tables import IDEMPOTENCY, METADATA
 from service.errors import StorageUnavailable
@@ -23,6 +27,18 @@ def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, METADATA) == []
+
+
+def test_a_database_that_is_current_is_opened_without_loading_the_migrations(database_url: str) -> None:
+    Database(database_url).close()
+    code = f"import sys; from service.database.database import Database; Database({database_url!r}).close()"
+    done = subprocess.run([sys.executable, "-c", f"{code}; assert 'alembic' not in sys.modules"], check=False)
+    assert done.returncode == 0
+
+
+def test_the_newest_file_holds_the_newest_migration() -> None:
+    files = sorted((Path(migrations.__file__).parent / "versions").glob("v????_*.py"))
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_heads() == [files[-1].stem[1:5]]
 
 
 def test_opening_again_changes_nothing(database: Database, database_url: str) -> None:
