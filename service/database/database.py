@@ -113,10 +113,10 @@ class Database:
         with self._writer.connect() as connection:
             if _is_current(connection):
                 return
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins and steps are nobody's news
         from alembic import command  # takes a third of a second to load
         from alembic.config import Config
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins and steps are nobody's news
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._writer.connect() as connection, connection.begin():

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -323,13 +323,9 @@ def test_a_full_disk_fails_the_job_and_not_the_server(store: DirectoryStore, sma
         for _ in range(repeats):
             job_id = submit(server.http, n_per_class=8, format="npz", shard_size=None)
             ballast = small_disk / "ballast"
-            with ballast.open("wb") as file:
-                try:
-                    while True:
-                        file.write(b"x" * 4096)
-                        file.flush()
-                except OSError:
-                    pass
+            with ballast.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(b"x" * 4096)
             sample = httpx.post(f"{server.http}/v1/samples", json={"n": 2})
             assert sample.status_code == 200
             assert httpx.post(f"{server.http}/v1/datasets", json=BODY, timeout=30).status_code in (200, 503)
