@@ -37,9 +37,9 @@ class SilentMetrics(Metrics):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
         silent: Any = _Silent()
-        for name in vars(self):
+        for name, metric in vars(self).items():
             if name != "registry":
-                setattr(self, name, silent)
+                setattr(self, name, dict.fromkeys(metric, silent) if isinstance(metric, dict) else silent)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,13 @@ class HeldGenerator(Generator):
         self.started = threading.Event()
         self.batches: list[Latents] = []
         self.fails: Callable[[Latents], bool] = lambda latents: False
+        self.shuts_at: int | None = None  # the batch whose beginning shuts the gate
         super().__init__(package, precision)
         self.forget()
 
     def forget(self) -> None:
         """Begin a new list of batches."""
-        self.shuts_at: int | None = None  # the batch whose beginning shuts the gate
+        self.shuts_at = None
         self.batches.clear()
         self.started.clear()
 

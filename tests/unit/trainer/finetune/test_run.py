@@ -247,7 +247,7 @@ def test_other_settings_are_refused_on_a_job_that_was_begun(done: Path, base: Pa
         other = content | {"job": "ft-2", "config": content["config"] | {"adapter": "norm"}}
         (done / "job.json").write_text(json.dumps(other))
         assert run_job(done, print) == ExitCode.UNUSABLE
-        assert "begun with job=ft-done, now job=ft-2" in events(done)[-1].data["message"]
+        assert "begun with job=ft-job, now job=ft-2" in events(done)[-1].data["message"]
     finally:
         (done / "job.json").write_text(json.dumps(content))
         (done / "result.json").write_bytes(result)
