@@ -33,11 +33,9 @@ def crash(folder: Path) -> None:
     functions = [
         helper.make_function("own", f"f{depth}", ["x"], ["y"], [body], own) for depth, body in enumerate(bodies)
     ]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("latents", ["n", 16]), ("images", None))
-    ]
-    graph = helper.make_graph([helper.make_node("f0", ["latents"], ["images"], domain="own")], "g", ends[:1], ends[1:])
+    given = helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["n", 16])
+    made = helper.make_tensor_value_info("images", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("f0", ["latents"], ["images"], domain="own")], "g", [given], [made])
     model = helper.make_model(graph, opset_imports=own, ir_version=9, functions=functions)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
     reseal(folder)
