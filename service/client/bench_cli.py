@@ -1,14 +1,35 @@
 """`latentd bench`: put a running server under load, and say what its clients would feel."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from service.client.connection import Connection, connection_options
 
+if TYPE_CHECKING:
+    from service.client.load import Load
+    from service.client.targets import Wanted
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When requests are sent: a closed loop of `clients`, or `rate` per second where that is given."""
+
+    clients: int
+    rate: float | None
+    even: bool
+    seconds: float
+    warm_up: float
+
+    def __str__(self) -> str:
+        if self.rate is None:
+            return f"{self.clients} clients"
+        return f"{self.rate:g} arrivals/s ({'even' if self.even else 'Poisson'})"
 
 
 @click.command(
@@ -86,24 +107,28 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
             json_file=json_file,
         )
         return
+    from service.client.targets import Wanted
+
+    loop = Arrivals(concurrency or 8, rate, even=even, seconds=seconds, warm_up=warm_up)
+    wanted = Wanted(model, n, precision, file_format, timeout)
+    connection = Connection(url, grpc, api_key, ca, certificate)
+    _tell(_run(connection, wanted, loop), connection, wanted, loop, json_file=json_file, plot_file=plot_file)
+
+
+def _run(connection: Connection, wanted: "Wanted", loop: Arrivals) -> "Load":
+    """The load test, under a progress bar."""
     import asyncio
-    import json
 
     from tqdm import tqdm
 
-    from runtime.atomic import write_atomic
-    from service.client.bench_report import plot, report
-    from service.client.latencies import Histogram, duration, text_histogram
-    from service.client.load import Load, closed_loop, open_loop
-    from service.client.targets import GrpcTarget, HttpTarget, Wanted
+    from service.client.load import closed_loop, open_loop
+    from service.client.targets import GrpcTarget, HttpTarget
 
-    connection = Connection(url, grpc, api_key, ca, certificate)
-    wanted = Wanted(model, n, precision, file_format, timeout)
-    clients = concurrency or 8
-    total = warm_up + seconds
+    address, total = connection.grpc or connection.url, loop.warm_up + loop.seconds
+    seconds, warm_up = loop.seconds, loop.warm_up
 
-    async def run() -> Load:
-        target = GrpcTarget(connection, wanted) if grpc else HttpTarget(connection, wanted)
+    async def run() -> "Load":
+        target = GrpcTarget(connection, wanted) if connection.grpc else HttpTarget(connection, wanted)
         with tqdm(
             total=round(total, 1), unit="s", bar_format="{l_bar}{bar}| {n:.1f}/{total} s", delay=1.0, leave=False
         ) as bar:
@@ -114,23 +139,43 @@ def bench(  # noqa: PLR0917 - click passes one argument per option
             try:
                 first = await target.call(0)
                 if first != "ok":
-                    raise click.ClickException(_refused(grpc or url, first))
-                if rate is None:
+                    raise click.ClickException(_refused(address, first))
+                if loop.rate is None:
                     return await closed_loop(
-                        target, concurrency=clients, seconds=seconds, warm_up=warm_up, progress=show
+                        target, concurrency=loop.clients, seconds=seconds, warm_up=warm_up, progress=show
                     )
-                return await open_loop(target, rate=rate, seconds=seconds, warm_up=warm_up, even=even, progress=show)
+                return await open_loop(
+                    target, rate=loop.rate, even=loop.even, seconds=seconds, warm_up=warm_up, progress=show
+                )
             finally:
                 await target.close()
 
     try:
-        load = asyncio.run(run())
+        return asyncio.run(run())
     except OSError as error:
-        raise click.ClickException(f"{error.filename or grpc or url}: {error.strerror or error}") from error
-    loop = f"{clients} clients" if rate is None else f"{rate:g} arrivals/s ({'even' if even else 'Poisson'})"
-    content = report(load, wanted, n, address=grpc or url, transport="gRPC" if grpc else "HTTP", loop=loop)
+        raise click.ClickException(f"{error.filename or address}: {error.strerror or error}") from error
+
+
+def _tell(
+    load: "Load",
+    connection: Connection,
+    wanted: "Wanted",
+    loop: Arrivals,
+    *,
+    json_file: Path | None,
+    plot_file: Path | None,
+) -> None:
+    """What was found, on the terminal and in files."""
+    import json
+
+    from runtime.atomic import write_atomic
+    from service.client.bench_report import plot, report
+    from service.client.latencies import Histogram, duration, text_histogram
+
+    address, transport = connection.grpc or connection.url, "gRPC" if connection.grpc else "HTTP"
+    content = report(load, wanted, wanted.n, address=address, transport=transport, loop=str(loop))
     answers = ", ".join(f"{count} {word}" for word, count in content["answers"].items()) or "none"
-    click.echo(f"{content['how']['transport']} {grpc or url}, {loop}, {load.seconds:.1f} s, {n} images per request")
+    click.echo(f"{transport} {address}, {loop}, {load.seconds:.1f} s, {wanted.n} images per request")
     click.echo(f"answers: {answers}")
     click.echo(f"{load.rate:.1f} requests/s, {content['images_per_second']:.1f} images/s")
     if load.latencies:
