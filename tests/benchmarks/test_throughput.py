@@ -69,6 +69,7 @@ def p50(url: str, body: dict[str, object]) -> float:
     return percentiles(load.latencies)["p50"]
 
 
+@pytest.mark.slow  # its figure needs a machine that does nothing else
 def test_a_lone_client_waits_less_than_with_plain_fastapi(
     package: Package, server: ServerProcess, report: Callable[[str], None]
 ) -> None:
