@@ -44,7 +44,7 @@ def test_shell(code: str, tmp_path: Path) -> None:
 
 def test_every_file_that_it_names_exists() -> None:
     named = re.findall(r"(?:-k |`)((?:deploy|scripts|kubernetes|prometheus|grafana)/[\w./-]*)", README)
-    assert len(named) > 6
+    assert len(named) > 8
     missing = [name for name in named if not ((CHECKOUT / name).exists() or (CHECKOUT / "deploy" / name).exists())]
     assert missing == []
 
