@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,7 +13,7 @@ from lightning_fabric import Fabric
 from runtime.atomic import write_atomic
 from trainer.alarm import AlarmState
 from trainer.data.order import OrderState
-from trainer.errors import RunError
+from trainer.errors import CheckpointDamaged
 from trainer.quality import QualityState
 
 
@@ -46,9 +48,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read `path` onto the CPU; only tensors and plain values are allowed in it.
 
     Raises:
-        RunError: the file is damaged or holds anything else.
+        CheckpointDamaged: a byte of its content is not what was written, or it holds anything else.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at its checksums
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {damaged} differs")
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint["position"]["images"], checkpoint["alarm"]["begun"], checkpoint["quality"]["reached"]
     except (
@@ -58,10 +63,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
         KeyError,
         TypeError,
         ValueError,
+        NotImplementedError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         first_line = str(error).partition("\n")[0]
-        raise RunError(f"{path}: not a checkpoint of this trainer ({first_line}); start a new --run") from error
+        raise CheckpointDamaged(
+            f"{path}: not a checkpoint of this trainer ({first_line}); start a new --run"
+        ) from error
     return checkpoint
 
 

@@ -7,7 +7,8 @@
        ├─ ConfigError     a recipe, a `--set`, or a field's value
        ├─ DataError       images that are missing, unreadable or do not fit together
        ├─ RunError        a run folder that cannot be used or resumed
-       │  └─ RunHeld      another process works in it
+       │  ├─ RunHeld            another process works in it
+       │  └─ CheckpointDamaged  its state cannot be read
        ├─ CollapseError   a run that collapsed more often than it may
        └─ ExportError     a graph that does not load, run or agree with its reference
 """
@@ -31,6 +32,10 @@ class RunError(TrainerError):
 
 class RunHeld(RunError):
     """Another process works in the run folder."""
+
+
+class CheckpointDamaged(RunError):
+    """A checkpoint does not hold what was written into it, or never was one of this trainer."""
 
 
 class CollapseError(TrainerError):

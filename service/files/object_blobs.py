@@ -25,9 +25,13 @@ class ObjectBlobs:
 
             self._files: Any
             self._files, self._root = url_to_fs(url)
+            if not self._root.strip("/"):
+                raise SettingsError(f"setting file_store: {url} names no bucket; allowed: s3://BUCKET/PREFIX")
             self._files.ls(self._root.partition("/")[0])
         except ImportError as error:
             raise SettingsError(f"setting file_store: {url} needs more packages: pip install 'latentd[s3]'") from error
+        except SettingsError:
+            raise
         except Exception as error:
             raise SettingsError(f"setting file_store: {url} cannot be reached: {type(error).__name__}") from error
 

@@ -2,7 +2,7 @@
 
 - Uploads and the files of data sets: at their `expires_at`, unless a job that is not over reads them.
 - The folder of a job (checkpoints, unpacked images): when it has succeeded or was cancelled; of a failed one after
-  `failed_s`; one that belongs to no job after a day.
+  `failed_s`; one that belongs to no job, or to one that another machine has ended, after a day.
 - Jobs with their events, and the files they made: `jobs_s` after their end.
 - Idempotency keys: after a day.
 - Contents of files that no file has, which only a crash leaves: after a day.
@@ -121,7 +121,8 @@ class Retention:
             return
         old = [path for path in self._folders.iterdir() if path.stat().st_mtime < time.time() - _DAY_S]
         with self._database.reading() as connection:
-            query = select(JOBS.c.id).where(JOBS.c.id.in_([path.name for path in old]))
+            ended = JOBS.c.state.in_(("succeeded", "cancelled"))
+            query = select(JOBS.c.id).where(JOBS.c.id.in_([path.name for path in old]), ~ended)
             known = set(connection.execute(query).scalars())
         for path in old:
             if path.name not in known:

@@ -12,7 +12,7 @@ from tests.kit.processes import processes_with, wait_for
 from tests.kit.ray_cluster import ADDRESS, TOKEN, RayCluster, running_cluster
 from tests.kit.server import ServerProcess, running_server, start_latentd
 from tests.kit.tiny_package import publish_tiny
-from tests.scenario.test_job_faults import BODY, LEASE, check_result, finish, job, submit
+from tests.scenario.test_job_faults import BODY, LEASE, check_result, events, finish, job, submit
 
 PATIENCE_S = 120.0
 
@@ -83,6 +83,32 @@ def test_the_loss_of_its_node_is_survived_by_another_attempt(
     finish(server.http, job_id)
     check_result(server.http, job_id, expected)
     cluster.add_node()
+
+
+def test_paused_on_one_node_it_goes_on_where_it_was_on_another(
+    server: ServerProcess, cluster: RayCluster, expected: dict[str, bytes]
+) -> None:
+    job_id = submit(server.http)
+    path = f"{server.http}/v1/datasets/{job_id}"
+    node = cluster.node_of(pid_of(job_id))
+    wait_for(lambda: rows_seen(path) > 0, PATIENCE_S, what="its progress")
+    assert httpx.post(f"{path}/pause").status_code == 200
+    wait_for(lambda: job(server.http, job_id)["state"] == "paused", PATIENCE_S, what="its pause")
+    assert not workers(job_id)
+    cluster.kill(node)
+    assert httpx.post(f"{path}/resume").status_code == 200
+    assert cluster.node_of(pid_of(job_id)) is not node
+    finish(server.http, job_id)
+    check_result(server.http, job_id, expected)
+    begun = [event["data"]["rows"] for event in events(server.http, job_id) if event["type"] == "started"]
+    assert len(begun) == 2 and begun[0] == 0 < begun[1]
+    cluster.add_node()
+
+
+def rows_seen(path: str) -> int:
+    """Images that the job at `path` has told of."""
+    told = httpx.get(f"{path}/events", params={"limit": 100}).json()["data"]
+    return max((event["data"]["rows"] for event in told if event["type"] == "progress"), default=0)
 
 
 def test_a_wrong_token_is_said(store: DirectoryStore, cluster: RayCluster, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -353,17 +353,28 @@ def test_two_servers_on_one_postgresql_one_killed(
 
 
 def _two_servers(store: DirectoryStore, state: Path, url: str, expected: dict[str, bytes], repeats: int) -> None:
+    """Both run jobs, with nothing in common but database and files; whichever has the job is killed, and started again
+    when the other has done it."""
     chance = random.Random(repeats)
     files = ("--database", url, "--file-store", str(state / "files"))
-    with running_server(store.root, state, *LEASE, *files, "--job-slots", "0") as watching:
+    with ExitStack() as stack:
+        running = {name: stack.enter_context(killed_server(store, state / name, *files)) for name in "ab"}
         for number in range(repeats):
-            with killed_server(store, state / "a", *files) as first:
-                job_id = submit(first.http)
-                wait_until_half_way(state / "a", job_id, chance.randrange(1, 8))
-                kill(first.process)
-            no_orphans(state / "a")
-            assert not job(watching.http, job_id)["files"]
-            with running_server(store.root, state / "a", *LEASE, *files):
-                finish(watching.http, job_id)
-            check_result(watching.http, job_id, expected)
-            assert job(watching.http, job_id)["attempt"] == 2, number
+            job_id = submit(running[chance.choice("ab")].http)
+            holders: list[str] = []
+            wait_for(lambda: _held_by(state, job_id, holders), what="a runner of the job")  # noqa: B023
+            wait_until_half_way(state / holders[0], job_id, chance.randrange(1, 8))
+            kill(running.pop(holders[0]).process)
+            no_orphans(state / holders[0])
+            [survivor] = running.values()
+            finish(survivor.http, job_id)
+            check_result(survivor.http, job_id, expected)
+            assert job(survivor.http, job_id)["attempt"] == 2, number
+            running[holders[0]] = stack.enter_context(killed_server(store, state / holders[0], *files))
+    no_orphans(state)
+
+
+def _held_by(state: Path, job_id: str, holders: list[str]) -> bool:
+    """Whether a server has begun with the job; its name is put into `holders`."""
+    holders[:] = [name for name in "ab" if (state / name / "jobs" / job_id).exists()]
+    return bool(holders)

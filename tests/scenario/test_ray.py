@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'ray[default]'"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'latentd[ray]'"),
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs Linux and root for a network"),
 ]
 

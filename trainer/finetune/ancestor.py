@@ -14,7 +14,7 @@ from runtime.manifest import Manifest
 from runtime.package import open_package
 from trainer.checkpoints import read_checkpoint
 from trainer.config import Config, parse
-from trainer.errors import ConfigError
+from trainer.errors import CheckpointDamaged, ConfigError
 from trainer.parent import CHECKPOINT_FILE, Weights, weights_of
 from trainer.recipe import Recipe
 from trainer.systems import AdversarialConfig
@@ -74,7 +74,10 @@ class Ancestor:
                 f"PACKAGE {self.reference}: is of the system {self.recipe.system.kind!r}; a generator that plays "
                 "against a discriminator alone (system 'adversarial') can be fine-tuned"
             )
-        self.steps = read_checkpoint(path / CHECKPOINT_FILE)["position"]["steps"]
+        try:
+            self.steps = read_checkpoint(path / CHECKPOINT_FILE)["position"]["steps"]
+        except CheckpointDamaged as error:
+            raise ConfigError(f"PACKAGE {self.reference}: {error}") from error
         self._generator = Generator(self._package, "fp32")
 
     @property

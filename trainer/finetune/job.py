@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from runtime.atomic import write_atomic
 from runtime.event_file import EventFile
 from runtime.fine_tuning import EVENTS_FILE, FineTuneConfigError, FineTuneOrder, FineTuneResult, read_order
 from runtime.package import Package
-from trainer.errors import RunHeld
+from trainer.checkpoints import read_checkpoint
+from trainer.errors import CheckpointDamaged, RunHeld
 from trainer.run_folder import RunFolder
 
 _EVIDENCE = ("report.html", "evaluation.json", "samples.png")
@@ -84,6 +86,29 @@ class JobFolder(RunFolder):
                 f"attempt {current.attempt} at {current.job}"
             )
 
+    def set_damage_aside(self) -> str | None:
+        """Let training go on from what can still be read: from the best state where only the latest is damaged, and
+        from the beginning where the best one is, since later states count on it.
+
+        Returns:
+            What is to be said of it; None where all is sound.
+        """
+        states = (self.checkpoint, self.best, self.healthy)
+        damaged = [path for path in states if path.exists() and not _is_sound(path)]
+        if not damaged:
+            return None
+        for path in damaged:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        names = ", ".join(path.name for path in damaged)
+        if self.best in damaged or (self.checkpoint in damaged and not self.best.exists()):
+            for path in states:
+                path.unlink(missing_ok=True)
+            return f"{names} cannot be read: training begins anew"
+        if self.checkpoint in damaged:
+            write_atomic(self.checkpoint, self.best.read_bytes())
+            return f"{names} cannot be read: training goes on from its best state"
+        return f"{names} cannot be read: training goes on without it"
+
     def without_places(self, text: str) -> str:
         """`text` with images, package and folder by their names alone: events are shown to clients."""
         for place in (self.order.data, self.order.package, str(self.path), self.order.store):
@@ -100,3 +125,11 @@ class JobFolder(RunFolder):
     def conclude(self, result: FineTuneResult) -> None:
         """Write `result.json`: the job cannot end otherwise any more."""
         self.write_result(result.model_dump(mode="json"))
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        read_checkpoint(path)
+    except CheckpointDamaged:
+        return False
+    return True

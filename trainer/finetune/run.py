@@ -25,7 +25,7 @@ from runtime.package import Package
 from runtime.store import DirectoryStore
 from trainer.checkpoints import read_checkpoint, write_checkpoint
 from trainer.device import describe, make_fabric
-from trainer.errors import CollapseError, ExportError, RunHeld, TrainerError
+from trainer.errors import CheckpointDamaged, CollapseError, ExportError, RunHeld, TrainerError
 from trainer.evaluation import Evaluator
 from trainer.evaluation.catalogue import HELD_OUT_DISTANCE
 from trainer.evaluation.feature_choice import open_eyes
@@ -89,6 +89,8 @@ def _told(job: JobFolder, say: Say) -> Exit:
         return _run(job, say)
     except RunHeld:
         raise  # not ours to say anything any more
+    except CheckpointDamaged as error:  # the next attempt sets it aside
+        code, reason = ExitCode.MACHINE, str(error)
     except (TrainerError, PackageError) as error:
         code, reason = ExitCode.UNUSABLE, str(error)
     except (OSError, MemoryError) as error:
@@ -119,6 +121,9 @@ def _run(job: JobFolder, say: Say) -> Exit:
     published = _published_before(job, store)
     if published is not None:  # killed between publishing and saying so
         return _conclude(job, published, _stopped_by(job), say)
+    if (damage := job.set_damage_aside()) is not None:
+        say(damage)
+        job.tell("notice", message=damage)
     preparation = prepare(job.order, job.images)
     job.adopt(preparation.recipe)
     say(preparation.describe())
@@ -256,7 +261,9 @@ def _published_before(job: JobFolder, store: DirectoryStore) -> Manifest | None:
 
 def _stopped_by(job: JobFolder) -> str:
     """What ended a training whose process is gone, as far as its measurements tell."""
-    state = read_checkpoint(job.checkpoint)["quality"] if job.checkpoint.exists() else None
+    state = None
+    with suppress(CheckpointDamaged):
+        state = read_checkpoint(job.checkpoint)["quality"]
     if state is None or not state["reached"]:
         return "budget"
     return "copying" if state.get("copying", 0) > 1 else "patience"

@@ -67,9 +67,15 @@ def test_folders_go_when_nobody_needs_them(
     stranger, young = folders / "stranger", folders / "young"
     stranger.mkdir()
     young.mkdir()
-    os.utime(stranger, (1.0, 1.0))
+    for old in (stranger, folders / queued):
+        os.utime(old, (1.0, 1.0))
     sweeper.sweep()
     assert {path.name for path in folders.iterdir()} == {failed, queued, "young"}
+    taken_over = folders / succeeded  # this machine's share of a job that another has ended
+    taken_over.mkdir()
+    os.utime(taken_over, (1.0, 1.0))
+    sweeper.sweep()
+    assert not taken_over.exists()
     age(database, failed, 4)
     sweeper.sweep()
     assert {path.name for path in folders.iterdir()} == {queued, "young"}
