@@ -87,6 +87,7 @@ def test_from_upload_to_samples_within_three_minutes(
     print(f"before {measures['base.kernel_distance']:.4g}, {measures['kernel_distance_ratio']:.3f} of it")
     assert measures["kernel_distance_ratio"] < 0.5
     assert measures["copying_signs"] == 0
+    assert measures["label_accuracy"] >= 0.95
     assert seconds < 180
     assert len(client.fine_tuning.jobs.checkpoints.list(job.id).data) > 0
     promoted = httpx.post(f"{server.http}/v1/fine_tuning/jobs/{job.id}/promote", json={"alias": "dark"}, timeout=60)
