@@ -139,11 +139,12 @@ class Claims:
 
         return self.database.write(work)
 
-    def give_up(self, claim: Claim, reason: str, *, own_fault: bool = True) -> Job:
+    def give_up(self, claim: Claim, reason: str, *, own_fault: bool = True, wait_s: float = 0.0) -> Job:
         """The attempt has ended without a result: queue the job again, or fail it after `MAX_FAILURES` in a row.
 
         Args:
-            own_fault: whether it counts as a failure; not where the runner itself stops in order.
+            own_fault: whether it counts as a failure; not where the runner itself stops in order, or is out of reach.
+            wait_s: nobody takes it for so long, at least.
 
         Raises:
             LostClaim: as `renew`.
@@ -151,7 +152,7 @@ class Claims:
 
         def work(connection: Connection) -> Job:
             job = self._held(connection, claim)
-            return self._give_up(connection, job, reason, own_fault=own_fault)
+            return self._give_up(connection, job, reason, own_fault=own_fault, wait_s=wait_s)
 
         return self.database.write(work)
 
@@ -191,7 +192,9 @@ class Claims:
 
         return self.database.write(work)
 
-    def _give_up(self, connection: Connection, job: Job, reason: str, *, own_fault: bool = True) -> Job:
+    def _give_up(
+        self, connection: Connection, job: Job, reason: str, *, own_fault: bool = True, wait_s: float = 0.0
+    ) -> Job:
         now = self.database.now(connection)
         if job.state == "cancelling":
             return change_state(connection, job, "cancelled", now, [NewEvent("cancelled")])
@@ -204,7 +207,7 @@ class Claims:
             return change_state(connection, job, "failed", now, [NewEvent(message, "error")], error=error)
         # Without failures at once: the process was killed after it had got on.
         wait = 0.0 if failures <= 1 else min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2.0 ** (failures - 2))
-        wait *= random.uniform(0.8, 1.2)
+        wait = max(wait * random.uniform(0.8, 1.2), wait_s)
         event = NewEvent(
             f"attempt {job.attempt} ended: {reason}; waiting for a runner", "warn" if own_fault else "info"
         )

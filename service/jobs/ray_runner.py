@@ -69,11 +69,10 @@ class RayRunner:
             order["entrypoint_num_gpus"] = self._share.gpus
         if self._share.memory_bytes is not None:
             order["entrypoint_memory"] = self._share.memory_bytes
-        try:
-            answer = self._ask("POST", "/api/jobs/", json=order)
-        except RunnerUnavailable as error:
-            raise CannotStart(str(error)) from error
+        answer = self._ask("POST", "/api/jobs/", json=order)
         if answer.is_error and self._details(launch.name) is None:
+            if answer.is_server_error:  # no node has an agent yet, for one
+                raise RunnerUnavailable(_complaint(answer))
             raise CannotStart(f"the Ray cluster refused its process: {answer.text.strip()[-300:]}")
         return launch.name
 
@@ -106,10 +105,12 @@ class RayRunner:
             time.sleep(_LOOK_S / 2)
 
     def _running_attempts(self, job_id: str) -> list[str]:
-        found = self._ask("GET", "/api/jobs/").raise_for_status().json()
+        answer = self._ask("GET", "/api/jobs/")
+        if answer.is_error:
+            raise RunnerUnavailable(_complaint(answer))
         return [
             entry["submission_id"]
-            for entry in found
+            for entry in answer.json()
             if (entry.get("submission_id") or "").rpartition("-")[0] == job_id and entry["status"] not in _OVER
         ]
 
@@ -119,7 +120,7 @@ class RayRunner:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         if answer.is_error:
-            raise RunnerUnavailable(f"the Ray cluster answers {answer.status_code}: {answer.text.strip()[-300:]}")
+            raise RunnerUnavailable(_complaint(answer))
         content: Mapping[str, Any] = answer.json()
         return content
 
@@ -131,6 +132,10 @@ class RayRunner:
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise RunnerUnavailable(f"the Ray cluster refuses the token (setting ray_token): {answer.status_code}")
         return answer
+
+
+def _complaint(answer: httpx.Response) -> str:
+    return f"the Ray cluster answers {answer.status_code}: {answer.text.strip()[-300:]}"
 
 
 def _end(details: Mapping[str, Any] | None) -> Ended | None:

@@ -44,7 +44,7 @@ class Ended:
 
 
 class Runner(Protocol):
-    """Runs processes. Calls come from one thread; all but `start` may raise `RunnerUnavailable`."""
+    """Runs processes. Calls come from one thread; all may raise `RunnerUnavailable`."""
 
     def start(self, launch: Launch) -> str:
         """Start a process; returns the handle that the other calls take.

@@ -38,12 +38,14 @@ class Pace:
         renew: between two renewals of a lease, which is also how soon a cancel is seen.
         recover: between two looks for jobs whose runner is gone.
         save: a process that was asked to save may take so long before it is killed.
+        away: before a job is tried again whose process could not be started, since whoever runs it was out of reach.
     """
 
     look: float = 0.2
     renew: float = 1.0
     recover: float = 2.0
     save: float = 30.0
+    away: float = 10.0
 
 
 @dataclass(eq=False)
@@ -175,7 +177,11 @@ class Supervisor:
     def _start(self, running: _Running) -> bool:
         """Start the job's process; False where the job is settled without one."""
         job, folder = running.job, running.folder
-        self._runner.clear(folder.path)
+        try:
+            self._runner.clear(folder.path)
+        except RunnerUnavailable as error:
+            self._wait_for_runner(running, f"an earlier attempt cannot be ended: {error}")
+            return False
         if job.state == "finalizing":
             self._publish(running)
             return False
@@ -186,11 +192,19 @@ class Supervisor:
             running.handle = self._runner.start(launch)
         except CannotWork as error:
             self._fail(running, "cannot_start", str(error))
-        except (CannotStart, RunnerUnavailable, DiskFull, OSError) as error:
+        except RunnerUnavailable as error:
+            self._wait_for_runner(running, str(error))
+        except (CannotStart, DiskFull, OSError) as error:
             self._claims.give_up(running.claim, f"it could not be started: {error}")
         else:
             return True
         return False
+
+    def _wait_for_runner(self, running: _Running, reason: str) -> None:
+        """Not the job's fault: it waits as long as whoever runs processes is out of reach."""
+        _LOG.warning("%s waits: %s", running.job.id, reason)
+        if running.job.state != "finalizing":  # which its lease leads back to; there is nothing to be queued
+            self._claims.give_up(running.claim, reason, own_fault=False, wait_s=self._pace.away)
 
     # -- while it runs -------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from service.jobs.claims import Claims
 from service.jobs.folder import JobFolder
 from service.jobs.local_runner import LocalLimits, LocalRunner
 from service.jobs.records import Job
+from service.jobs.runner import Runner
 from service.jobs.supervisor import Pace, Supervisor
 
 PACE = Pace(look=0.02, renew=0.1, recover=0.1, save=5.0)
@@ -57,12 +58,12 @@ def supervising(
     slots: int = 1,
     lease_s: float = 5.0,
     pace: Pace = PACE,
+    runner: Runner | None = None,
 ) -> Iterator[Supervisor]:
     """A supervisor in a thread of its own; stopped in order on leaving."""
     claims = Claims(database, name, lease_s=lease_s)
-    supervisor = Supervisor(
-        claims, LocalRunner(LocalLimits(nice=0)), {"dataset": work}, folders, slots=slots, pace=pace
-    )
+    runner = runner or LocalRunner(LocalLimits(nice=0))
+    supervisor = Supervisor(claims, runner, {"dataset": work}, folders, slots=slots, pace=pace)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     try:

@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.database.database import Database
 from service.errors import DiskFull
-from service.jobs.claims import Claims
+from service.jobs.claims import MAX_FAILURES, Claims
 from service.jobs.folder import JobFolder
+from service.jobs.ray_runner import RayRunner, RayShare
 from service.jobs.records import Job
 from service.jobs.store import JobStore
 from service.jobs.supervisor import Pace
@@ -100,6 +103,20 @@ def test_a_job_that_fails_says_why_and_keeps_its_folder(
     assert words in found.error["message"]
     assert (folders / job.id).exists()
     assert jobs.events(job.id, limit=1).items[0].level == "error"
+
+
+def test_a_job_waits_for_a_cluster_that_is_out_of_reach(jobs: JobStore, database: Database, folders: Path) -> None:
+    with socket.socket() as nobody:  # bound, but not listening: refused at once
+        nobody.bind(("127.0.0.1", 0))
+        runner = RayRunner(f"http://127.0.0.1:{nobody.getsockname()[1]}", RayShare())
+        job = submit(jobs, "done()")
+        with supervising(database, folders, Scripted(), runner=runner, pace=replace(PACE, away=0.05)):
+            wait_for(lambda: jobs.get(job.id).attempt > MAX_FAILURES)
+    waiting = jobs.get(job.id)
+    assert (waiting.state, waiting.failures) == ("queued", 0)
+    assert any("cannot be reached" in line for line in said(jobs, job))
+    with supervising(database, folders, Scripted()):
+        assert ended(jobs, job).state == "succeeded"
 
 
 def test_a_killed_process_is_started_again(jobs: JobStore, database: Database, folders: Path) -> None:
