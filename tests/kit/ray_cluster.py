@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,15 @@ ADDRESS = "http://127.0.0.1:8265"
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of a cluster that lives for a test
 _RAY = Path(sys.executable).with_name("ray")
 _GCS = "127.0.0.1:6379"
+_FIRST_PORT = 20_000
+_AGENT_PORTS = (
+    "--dashboard-agent-grpc-port",
+    "--dashboard-agent-listen-port",
+    "--metrics-export-port",
+    "--runtime-env-agent-port",
+)
+"""Given, since nodes of one machine would share a default, and a node waits only so long for ports that it is to find
+out."""
 
 
 @dataclass
@@ -26,6 +36,7 @@ class RayCluster:
     environment: Mapping[str, str]
     folder: Path
     nodes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    _ports: Iterator[int] = field(default_factory=lambda: count(_FIRST_PORT))
 
     def add_node(self) -> "subprocess.Popen[bytes]":
         """One more node with one core."""
@@ -56,6 +67,7 @@ class RayCluster:
             "--node-ip-address",
             "127.0.0.1",
             "--disable-usage-stats",
+            *(f"{option}={next(self._ports)}" for option in _AGENT_PORTS),
             *options,
         ]
         with (self.folder / f"{name}.log").open("wb") as log:
