@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from math import inf, prod
+from math import inf
 from typing import TypeVar
 
 import numpy as np
@@ -106,8 +106,8 @@ class Engine:
         model = model or await self.registry.get(request.model)
         start, ok = time.perf_counter(), False
         try:
-            most = min(self.max_images, max(1, self._max_output_bytes // prod(model.manifest.output.shape)))
-            end = time.perf_counter() + check_timeout(request.timeout_s, self._timeout_s)
+            most = min(self.max_images, max(1, self._max_output_bytes // model.image_bytes))
+            end = start + check_timeout(request.timeout_s, self._timeout_s)
             checked = await self._check(request, model, most, end)
             with self._quotas.charged(current_caller(), checked.rows.n):
                 result = await self._run(checked, checked.rows)
@@ -173,7 +173,7 @@ class Engine:
     ) -> _Checked:
         """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
         seen = observation.current()
-        seen.model, seen.version = model.name, str(model.version)
+        seen.model, seen.version = model.name, model.version_text
         lane = model.lane(request.precision)
         work = partial(build_rows, request, model.manifest, most, labels_by_part=labels_by_part)
         small = (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS
@@ -187,7 +187,7 @@ class Engine:
             raise DeadlineExceeded("the request's time was over before all of its images were queued")
         images = await self._batcher.run(checked.lane, rows, priority=checked.priority, timeout_s=timeout_s)
         model, precision = checked.model, checked.lane.generator.precision
-        self._metrics.images.labels(model.name, str(model.version), precision).inc(rows.n)
+        self._metrics.images_of(model.name, model.version_text, precision).inc(rows.n)
         return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
 
     async def _run_when_admitted(self, checked: _Checked, rows: Rows) -> SampleResult:

@@ -6,7 +6,7 @@ bucket passes when the bucket is full, and the next waits until the debt is paid
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from service.access import Caller
@@ -14,6 +14,7 @@ from service.errors import Busy, RateLimited
 from service.metrics import Metrics
 
 _ROUNDING = 1e-6  # images: who comes back exactly when told finds the bucket full enough
+_UNLIMITED = nullcontext()
 _SMOOTHING = 0.2  # weight of the newest request in the running estimate of how long one stays open
 
 
@@ -68,13 +69,17 @@ class Quotas:
             )
         account.images -= images
 
-    @contextmanager
-    def charged(self, caller: Caller, images: int) -> Iterator[None]:
-        """`charge`, and give it back where the server is too busy to make the images.
+    def charged(self, caller: Caller, images: int) -> AbstractContextManager[None]:
+        """`charge` on entering, and give it back where the server is too busy to make the images.
 
         Raises:
             RateLimited: see `charge`.
         """
+        limited = caller.images_per_second or self._images_per_second
+        return self._charged(caller, images) if limited else _UNLIMITED
+
+    @contextmanager
+    def _charged(self, caller: Caller, images: int) -> Iterator[None]:
         self.charge(caller, images)
         try:
             yield
@@ -83,17 +88,17 @@ class Quotas:
                 self._accounts[caller.key_id].images += images
             raise
 
-    @contextmanager
-    def open_request(self, caller: Caller) -> Iterator[None]:
+    def open_request(self, caller: Caller) -> AbstractContextManager[None]:
         """Count a request of the caller's while it is being answered.
 
         Raises:
             RateLimited: it has as many open as it may; says how long one of them takes on average.
         """
         most = caller.concurrent_requests or self._concurrent_requests
-        if most is None:
-            yield
-            return
+        return self._open_request(caller, most) if most else _UNLIMITED
+
+    @contextmanager
+    def _open_request(self, caller: Caller, most: int) -> Iterator[None]:
         account = self._account(caller)
         if account.open_requests >= most:
             self._metrics.rejected.labels("rate").inc()

@@ -17,6 +17,7 @@ from service.errors import DeadlineExceeded, InvalidRequest
 from service.lanes import Priority, Rows
 
 Label = int | str
+_PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 _SEED_RANGE = f"integers from 0 to {MAX_SEED} (2^53 - 1)"
 
 
@@ -50,11 +51,10 @@ def check_priority(value: str) -> Priority:
     Raises:
         InvalidRequest: it is none.
     """
-    for priority in get_args(Priority):
+    for priority in _PRIORITIES:
         if value == priority:
-            found: Priority = priority
-            return found
-    raise InvalidRequest.field("priority", value, ", ".join(get_args(Priority)))
+            return priority
+    raise InvalidRequest.field("priority", value, ", ".join(_PRIORITIES))
 
 
 def check_timeout(value: float | None, default_s: float) -> float:
@@ -94,7 +94,7 @@ def build_rows(request: SampleRequest, manifest: Manifest, max_images: int, *, l
 
 
 def _count(request: SampleRequest, max_images: int) -> int:
-    given = [
+    given: list[tuple[str, int]] = [
         (name, len(value))
         for name, value in (("seeds", request.seeds), ("latents", request.latents))
         if value is not None

@@ -1,6 +1,8 @@
 """A version of a model, loaded: its graphs in lanes of the batcher, and its encoder."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 
 from runtime.encoder import Encoder
 from runtime.generator import Generator
@@ -41,6 +43,26 @@ class ServedModel:
         """Version number."""
         return self.manifest.version
 
+    @cached_property
+    def version_text(self) -> str:
+        """The same in digits."""
+        return str(self.manifest.version)
+
+    @cached_property
+    def reference(self) -> str:
+        """``name@version``."""
+        return self.manifest.reference
+
+    @cached_property
+    def image_bytes(self) -> int:
+        """Pixels of one image or sequence, in bytes."""
+        return prod(self.manifest.output.shape)
+
+    @cached_property
+    def _auto(self) -> Lane:
+        on_cpu = next(iter(self.lanes.values())).generator.provider == CPU
+        return self.lanes[fastest(self.manifest, on_cpu=on_cpu)]
+
     def lane(self, precision: str) -> Lane:
         """The lane of `precision`; ``auto`` is the fastest published one for this device.
 
@@ -48,8 +70,7 @@ class ServedModel:
             InvalidRequest: the package has no such precision.
         """
         if precision == "auto":
-            on_cpu = next(iter(self.lanes.values())).generator.provider == CPU
-            return self.lanes[fastest(self.manifest, on_cpu=on_cpu)]
+            return self._auto
         for name, lane in self.lanes.items():
             if name == precision:
                 return lane

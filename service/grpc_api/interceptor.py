@@ -161,8 +161,8 @@ class _Call:
         seen, method = self.seen, self._method
         model, version = _served.get()
         model, version = model or seen.model, version or seen.version
-        self._metrics.requests.labels(model, version, self.api, code).inc()
-        self._metrics.request_seconds.labels(self.api).observe(seconds)
+        self._metrics.requests_of(model, version, self.api, code).inc()
+        self._metrics.request_seconds_of(self.api).observe(seconds)
         log_request(seen, api=self.api, method=method, path="", code=code, seconds=seconds)
         if seen.span is not None:
             service, _, name = method.removeprefix("/").rpartition("/")

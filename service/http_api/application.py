@@ -23,7 +23,7 @@ from service.http_api import (
     operations,
     reconstructions,
 )
-from service.http_api.browsers import BrowserGuard, BrowserHeaders, BrowserPolicy
+from service.http_api.browsers import BrowserGuard, BrowserPolicy
 from service.http_api.errors import STATUS, error_response
 from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
 from service.http_api.openapi_document import complete
@@ -71,7 +71,7 @@ def create_application(
 ) -> ASGIApp:
     """The ASGI application over one engine; without `desk` and `file_store` the routes of jobs answer 501.
 
-    Outermost first: headers for browsers; id, count and log; foreign hosts and origins; key, scope and open requests;
+    Outermost first: id, count, log and headers for browsers; foreign hosts and origins; key, scope and open requests;
     slow clients; size of the body; routes.
     """
     app = create_routes()
@@ -91,7 +91,7 @@ def create_application(
         uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
         limited = ByPath({"/v1/files": uploads}, limited)
     guarded = Authenticate(Patience(limited, patience_s), keys, quotas or Quotas(metrics), exists)
-    return BrowserHeaders(Observe(BrowserGuard(guarded, policy, keys), metrics, tracing), policy)
+    return Observe(BrowserGuard(guarded, policy, keys), metrics, tracing, headers=policy.headers)
 
 
 def create_routes() -> FastAPI:

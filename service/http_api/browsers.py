@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access import is_loopback
 from service.errors import PermissionDenied
 from service.http_api.permissions import OPEN_PATHS
-from service.http_api.raw_headers import header
+from service.http_api.raw_headers import Pairs, header
 from service.keys import KeyFile
 
 _METHODS = b"GET, POST, PUT, DELETE"
@@ -33,6 +33,7 @@ _ALWAYS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+_PAGES = frozenset({"/", "/docs"})
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # The interactive documentation is FastAPI's page, which loads Swagger UI from this network.
 _DOCUMENTATION = (
@@ -58,38 +59,18 @@ class BrowserPolicy:
         """Whether a page of `origin`, another site, may call."""
         return "*" in self.cors_origins or origin.lower() in self.cors_origins
 
-
-class BrowserHeaders:
-    """Adds the security headers to every answer, and those of CORS to the origins that may read it."""
-
-    def __init__(self, app: ASGIApp, policy: BrowserPolicy) -> None:
-        self._app = app
-        self._policy = policy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See the class."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def headers(self, scope: Scope) -> Pairs:
+        """What the answer to this request tells a browser: what it may do with it, and which origins may read it."""
+        path, https = scope["path"], scope.get("scheme") == "https"
+        fixed = _fixed_headers(path if path in _PAGES else None, https=https)
+        if not self.cors_origins:
+            return fixed
+        headers = [*fixed, (b"vary", b"Origin")]
         origin = header(scope, b"origin")
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._headers(scope, origin)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-    def _headers(self, scope: Scope, origin: str | None) -> list[tuple[bytes, bytes]]:
-        headers = [*_ALWAYS, (b"content-security-policy", _content_policy(scope["path"]))]
-        if scope.get("scheme") == "https":
-            headers.append((b"strict-transport-security", b"max-age=31536000"))
-        if self._policy.cors_origins:
-            headers.append((b"vary", b"Origin"))
-            if origin is not None and self._policy.allows_origin(origin):
-                allowed = "*" if "*" in self._policy.cors_origins else origin
-                headers.append((b"access-control-allow-origin", allowed.encode("latin-1")))
-                headers.append((b"access-control-expose-headers", _ANSWER_HEADERS))
+        if origin is not None and self.allows_origin(origin):
+            allowed = "*" if "*" in self.cors_origins else origin
+            headers.append((b"access-control-allow-origin", allowed.encode("latin-1")))
+            headers.append((b"access-control-expose-headers", _ANSWER_HEADERS))
         return headers
 
 
@@ -116,11 +97,10 @@ class BrowserGuard:
         await self._app(scope, receive, send)
 
     def _check_host(self, host: str | None) -> None:
-        allowed = self._policy.allowed_hosts
-        if host is None or (allowed is None and self._keys.needed):
+        if host is None:
             return
-        name = _host_name(host)
-        if is_loopback(name) or (allowed is not None and name in allowed):
+        allowed, name = self._policy.allowed_hosts, _host_name(host)
+        if is_loopback(name) or (self._keys.needed if allowed is None else name in allowed):
             return
         names = ", ".join(sorted(allowed or ())) or "localhost and loopback addresses"
         raise PermissionDenied(f"Host: got {host[:80]!r}; allowed: {names} (setting allowed_hosts)", param="Host")
@@ -149,10 +129,12 @@ def _host_name(host: str) -> str:
     return (found[1] or found[3]).lower() if found else host
 
 
-def _content_policy(path: str) -> bytes:
-    if path == "/":
-        return _page_policy()
-    return _DOCUMENTATION if path == "/docs" else _NOTHING
+@cache
+def _fixed_headers(page: str | None, *, https: bool) -> tuple[tuple[bytes, bytes], ...]:
+    """Those that depend on nothing but which page this is, if any, and how it was asked for."""
+    policy = _NOTHING if page is None else _DOCUMENTATION if page == "/docs" else _page_policy()
+    transport = ((b"strict-transport-security", b"max-age=31536000"),) if https else ()
+    return (*_ALWAYS, (b"content-security-policy", policy), *transport)
 
 
 @cache

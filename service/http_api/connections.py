@@ -1,8 +1,13 @@
-"""Connections that bring no whole request head: uvicorn waits for them without end and keeps whatever they send."""
+"""Connections that bring no whole request head: uvicorn waits for them without end and keeps whatever they send.
+
+Those that bring all of a request at once are told of it, which saves the layers above a wait.
+"""
 
 from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.http_api.whole_bodies import keep_whole_body
 
 HEAD_BYTES = 64 << 10
 """Request line and headers; one more read from the socket may come on top."""
@@ -16,6 +21,7 @@ class Connection(HttpToolsProtocol):
     _head_open = True
     _head_bytes = 0
     _head_timer: TimerHandle | None = None
+    _head_just_came = False  # in the piece of data that is being read
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See `asyncio.Protocol`."""
@@ -33,6 +39,7 @@ class Connection(HttpToolsProtocol):
             self.send_400_response(f"The request's head is over {HEAD_BYTES} bytes.")
             return
         super().data_received(data)
+        self._head_just_came = False
         if self._head_open:
             self._head_bytes += len(data)
 
@@ -44,7 +51,15 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """See `httptools.HttpRequestParser`."""
         self._close_head()
+        self._head_just_came = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """See `httptools.HttpRequestParser`."""
+        super().on_message_complete()
+        cycle = self.cycle
+        if self._head_just_came and cycle is not None and cycle.scope is self.scope and not cycle.more_body:
+            keep_whole_body(self.scope, bytes(cycle.body))  # type: ignore[arg-type]  # the same dict by another name
 
     def _open_head(self) -> None:
         self._close_head()

@@ -87,7 +87,7 @@ async def interpolate(request: Request) -> Response:
 
 
 def _render(result: SampleResult, answer: Answer, body: InterpolationBody) -> Response:
-    headers = {**identity_headers(result), "X-Latentd-Seed": str(body.from_seed)}
+    headers = {**identity_headers(result), "x-latentd-seed": str(body.from_seed)}
     still = result.model.manifest.output.frames == 1
     if still and answer.media_type.startswith("image/"):
         assert answer.file_format is not None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import observation
@@ -17,7 +17,8 @@ from service.access_log import log_request
 from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
 from service.http_api.permissions import needed
-from service.http_api.raw_headers import header
+from service.http_api.raw_headers import Pairs, header
+from service.http_api.whole_bodies import whole_body
 from service.keys import KeyFile
 from service.metrics import Metrics
 from service.observation import Observation
@@ -32,10 +33,19 @@ _DRAINED = 64 << 20  # bytes of a refused body that are still read, so that its 
 class Observe:
     """Gives each request an id, counts and times it, logs it, and answers what nobody foresaw."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        tracing: Tracing = NO_TRACING,
+        *,
+        headers: Callable[[Scope], Pairs] = lambda _: (),
+    ) -> None:
+        """`headers` are added to every answer, whoever gives it."""
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
@@ -56,10 +66,10 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *self._headers(scope)]
                 if state.get("close"):  # the rest of the body is not worth waiting for
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
@@ -81,8 +91,8 @@ class Observe:
         """Count, log and trace a request that is over."""
         method, state = scope["method"], scope["state"]
         model, version = state.get("model", seen.model), state.get("version", seen.version)
-        self._metrics.requests.labels(model, version, api, code).inc()
-        self._metrics.request_seconds.labels(api).observe(seconds)
+        self._metrics.requests_of(model, version, api, code).inc()
+        self._metrics.request_seconds_of(api).observe(seconds)
         log_request(seen, api=api, method=method, path=scope["path"], code=code, seconds=seconds)
         if seen.span is not None:
             route = getattr(scope.get("route"), "path", None)
@@ -148,6 +158,12 @@ class LimitBody:
             if int(declared) > _DRAINED:
                 scope["state"]["close"] = True
             raise self._too_large(f"{declared} bytes")
+        whole = whole_body(scope)
+        if whole is not None:
+            if len(whole) > self._max_bytes:
+                raise self._too_large(f"{len(whole)} bytes")
+            await self._app(scope, receive, send)
+            return
         received = 0
 
         async def counted() -> Message:

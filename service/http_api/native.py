@@ -11,8 +11,9 @@ from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
 from service.http_api import answer_schemas
 from service.http_api.negotiation import OFFERED, STREAMED, Format, Layout, choose, choose_stream
+from service.http_api.raw_headers import listed
 from service.http_api.rendering import check_layout, image_item, is_quick, render
-from service.http_api.requests import body_schema, engine_of, note_model, read_json, while_connected
+from service.http_api.requests import body_schema, engine_of, read_json, while_connected
 from service.http_api.streaming import Event, stream_answer
 from service.inference_tensors import input_specs
 from service.sample_files import file_format
@@ -94,7 +95,7 @@ async def sample(request: Request) -> Response:
     """
     engine = engine_of(request)
     body = await read_json(request, SampleBody)
-    accept = ", ".join(request.headers.getlist("accept"))
+    accept = listed(request.scope, b"accept")
     asked = await to_request(engine, body)
     if body.stream:
         return await _stream(request, engine, body, asked, accept)
@@ -105,7 +106,6 @@ async def sample(request: Request) -> Response:
     if answer.file_format == "gif":  # refused before anything is computed
         file_format("gif", model.manifest)
     result = await while_connected(request, engine.sample(asked, model))
-    note_model(request, result)
     layout = check_layout(body.layout, len(result.images), answer)
     return await engine.encode(lambda: render(result, answer, layout), quick=is_quick(answer, result.images.nbytes))
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Cancelled, DeadlineExceeded
 from service.http_api.errors import STATUS
+from service.http_api.whole_bodies import whole_body
 
 _LOG = logging.getLogger(__name__)
 SLOWEST = 20_000
@@ -32,7 +33,7 @@ class Patience:
             await self._app(scope, receive, send)
             return
         loop = asyncio.get_running_loop()
-        deadline, arrived = loop.time() + self._grace_s, False
+        deadline, arrived = loop.time() + self._grace_s, whole_body(scope) is not None
 
         async def receive_in_time() -> Message:
             nonlocal arrived, deadline

@@ -1,6 +1,11 @@
 """One header of a request, for the layers that every request passes: the list of pairs is searched once for all."""
 
+from collections.abc import Iterable
+
 from starlette.types import Scope
+
+Pairs = Iterable[tuple[bytes, bytes]]
+"""Names in lower case, and values."""
 
 _KEY = "latentd.headers"
 
@@ -12,3 +17,8 @@ def header(scope: Scope, name: bytes) -> str | None:
         found = scope[_KEY] = dict(reversed(scope["headers"]))
     value: bytes | None = found.get(name)
     return None if value is None else value.decode("latin-1")
+
+
+def listed(scope: Scope, name: bytes) -> str:
+    """All values of a header that is a list, as one list (RFC 9110 §5.3); empty where it is absent."""
+    return b", ".join([value for each, value in scope["headers"] if each == name]).decode("latin-1")

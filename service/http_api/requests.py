@@ -12,6 +12,7 @@ from starlette.requests import Request
 from service.engine import Engine, SampleResult
 from service.errors import Cancelled, InvalidRequest, TooLarge, UnsupportedMedia
 from service.http_api import sliced_json
+from service.http_api.whole_bodies import whole_body
 
 ON_LOOP_BYTES = 64 << 10
 """Larger bodies are read in a thread."""
@@ -49,7 +50,8 @@ async def read_json(request: Request, model: type[_Body]) -> _Body:
     Raises:
         InvalidRequest: not JSON, or a field is unknown or of the wrong type.
     """
-    body = await request.body()
+    whole = whole_body(request.scope)
+    body = await request.body() if whole is None else whole
     if len(body) <= ON_LOOP_BYTES:
         return parse(body or b"{}", model)
     return await engine_of(request).off_loop(partial(_parse_large, body, model))
@@ -124,21 +126,22 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) 
     Raises:
         Cancelled: the client went away.
     """
-    task, gone = asyncio.current_task(), asyncio.Event()
+    task, gone = asyncio.current_task(), False
     assert task is not None
     watchers: list[asyncio.Task[None]] = []
 
     async def watch() -> None:
+        nonlocal gone
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        gone.set()
+        gone = True
         task.cancel()
 
     timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, lambda: watchers.append(asyncio.create_task(watch())))
     try:
         return await work
     except asyncio.CancelledError:
-        if not gone.is_set():
+        if not gone:
             raise
         task.uncancel()
         request.state.status = 499

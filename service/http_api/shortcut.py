@@ -29,15 +29,17 @@ class Shortcut:
     """
 
     def __init__(self, app: FastAPI, handlers: Mapping[tuple[str, str], Handler]) -> None:
-        self._app, self._handlers = app, dict(handlers)
+        self._app = app
+        self._handlers = {key: (handler, _Route(key[1])) for key, handler in handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
-        handler = self._handlers.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        if handler is None:
+        found = self._handlers.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if found is None:
             await self._app(scope, receive, send)
             return
-        scope["app"], scope["route"] = self._app, _Route(scope["path"])
+        handler, route = found
+        scope["app"], scope["route"] = self._app, route
         request = Request(scope, receive, send)
         try:
             response = await handler(request)

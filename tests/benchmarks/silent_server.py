@@ -15,6 +15,8 @@ class _Silent:
     def labels(self, *values: str) -> "_Silent":
         return self
 
+    __call__ = labels  # of the functions that find a series
+
     def inc(self, amount: float = 1) -> None:
         pass
 
