@@ -35,4 +35,6 @@ def log_request(seen: Observation, *, api: str, method: str, path: str, code: st
         fields["queue_ms"] = round(seen.queue_s * 1e3, 3)
         fields["run_ms"] = round(seen.run_s * 1e3, 3)
     fields["duration_ms"] = round(seconds * 1e3, 3)
-    _LOG.log(level, "%s %s", f"{method} {path}" if path else method, code, extra={"fields": fields})
+    text = (f"{method} {path}" if path else method, code)
+    # Not `_LOG.log`, which walks the stack for a file and a line that are always these.
+    _LOG.handle(_LOG.makeRecord(_LOG.name, level, __file__, 0, "%s %s", text, None, extra={"fields": fields}))

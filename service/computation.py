@@ -43,6 +43,8 @@ def _latents(segments: Sequence[Segment], dim: int) -> NDArray[np.float32]:
     """Latents of the batch: those of seeds drawn in one go, given ones copied in, both truncated."""
     seeds = [_part(segment, segment.ticket.rows.seeds) for segment in segments]
     drawn = latents_from_seeds(list(chain.from_iterable(part for part in seeds if part is not None)), dim)
+    if len(drawn) == sum(map(len, segments)) and all(each.ticket.rows.truncation is None for each in segments):
+        return drawn
     parts, cursor = [], 0
     for segment, seeded in zip(segments, seeds, strict=True):
         rows = segment.ticket.rows

@@ -14,6 +14,8 @@ from service import observation
 
 Format = Literal["console", "json"]
 
+_encode = json.JSONEncoder(default=repr).encode
+
 # What a client sends must not move a terminal's cursor or begin a line of its own.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
@@ -54,7 +56,7 @@ class JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, default=repr)
+        return _encode(line)
 
 
 class ConsoleLines(logging.Formatter):

@@ -205,7 +205,7 @@ def _share(
     from runtime.manifest import Precision
     from runtime.references import find_package
     from runtime.store import DirectoryStore
-    from service.client.lean_http import UnexpectedAnswer
+    from service.client.lean_client import UnexpectedAnswer
     from service.client.share import CASES, measure, table
 
     try:

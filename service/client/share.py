@@ -5,7 +5,6 @@ are drawn from seeds. Limit and server take turns, so that a machine that slows 
 rounds are compared. The clients run on the server's own cores here: what they cost is part of what is lost.
 """
 
-import asyncio
 import platform
 import statistics
 import time
@@ -20,12 +19,10 @@ import onnxruntime
 from runtime.generator import Generator
 from runtime.manifest import Precision
 from runtime.package import Package
+from service.client import lean_http
 from service.client.connection import Connection
 from service.client.latencies import duration, percentiles
-from service.client.lean_http import UnexpectedAnswer
-from service.client.lean_http import closed_loop as lean_closed_loop
-from service.client.load import Load, closed_loop
-from service.client.targets import GrpcTarget, Wanted
+from service.client.load import Load
 from service.cores import available_cores
 
 _BATCH = 4
@@ -149,19 +146,28 @@ def _rows(shares: Sequence[Share]) -> Iterator[str]:
 
 def _load(connection: Connection, model: str, precision: Precision, case: Case, seconds: float) -> Load:
     if case.transport == "gRPC":
-        return asyncio.run(_over_grpc(connection, Wanted(model, case.n, precision), case.concurrency, seconds))
+        return _over_grpc(connection, model, precision, case, seconds)
     body: dict[str, object] = {"model": model, "n": case.n, "seed": 0, "precision": precision, "format": case.layout}
     headers = {"Authorization": f"Bearer {connection.api_key}"} if connection.api_key else {}
     if case.layout == "png":
         headers["Accept"] = "image/png"
     url = f"{connection.url.rstrip('/')}/v1/samples"
-    return lean_closed_loop(url, body, concurrency=case.concurrency, seconds=seconds, headers=headers)
+    return lean_http.closed_loop(url, body, concurrency=case.concurrency, seconds=seconds, headers=headers)
 
 
-async def _over_grpc(connection: Connection, wanted: Wanted, concurrency: int, seconds: float) -> Load:
-    target = GrpcTarget(connection, wanted)
-    load = await closed_loop(target, concurrency=concurrency, seconds=seconds, warm_up=0.0)
-    await target.close()
-    if set(load.outcomes) != {"ok"}:
-        raise UnexpectedAnswer(f"{connection.grpc} answered {', '.join(load.outcomes)}")
-    return load
+def _over_grpc(connection: Connection, model: str, precision: Precision, case: Case, seconds: float) -> Load:
+    from service.client import lean_grpc
+    from service.grpc_api._generated.latentd_v1_generation_pb2 import Precision as Precisions
+    from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
+
+    assert connection.grpc is not None
+    number = Precisions.Value(f"PRECISION_{precision.upper()}")
+    message = SampleRequest(model=model, n=case.n, seed=0, precision=number).SerializeToString()
+    return lean_grpc.closed_loop(
+        connection.grpc,
+        "/latentd.v1.Generation/Sample",
+        message,
+        concurrency=case.concurrency,
+        seconds=seconds,
+        metadata=connection.metadata(),
+    )

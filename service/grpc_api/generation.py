@@ -55,7 +55,8 @@ class Generation(GenerationServicer):
             file_format(chosen, model.manifest)
         result = await self._engine.sample(await self._read(request, context, model), model)
         note_model(result)
-        return await self._engine.encode(lambda: _render(result, chosen, grid=layout == "grid"))
+        quick = chosen is None and result.images.nbytes <= _ON_LOOP_BYTES  # bytes to copy, nothing to compress
+        return await self._engine.encode(lambda: _render(result, chosen, grid=layout == "grid"), quick=quick)
 
     async def SampleStream(self, request: SampleRequest, context: Any) -> AsyncIterator[SampleStreamResponse]:
         """The same images, each as soon as it is ready."""

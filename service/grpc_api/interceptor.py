@@ -4,8 +4,8 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -29,6 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 _Handler = Any  # grpc.RpcMethodHandler, whose type parameters exist in its stubs only
 
+_UNCOUNTED = nullcontext()
 _served: ContextVar[tuple[str, str]] = ContextVar("served", default=("", ""))
 
 
@@ -45,6 +46,7 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         self._keys = keys
         self._quotas = quotas
         self._tracing = tracing
+        self._yields: dict[str, bool] = {}  # of each method that was called, whether it is an asynchronous generator
 
     async def intercept_service(
         self,
@@ -69,7 +71,9 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
             return self._refuse(handler, call, Internal(seen.request_id))
         if call.api != "operations":
             call.begin_span(self._tracing, metadata)
-        yields = inspect.isasyncgenfunction(_behaviour(handler))  # else it returns, or writes to the context
+        yields = self._yields.get(method)
+        if yields is None:  # else it returns, or writes to the context
+            yields = self._yields[method] = inspect.isasyncgenfunction(_behaviour(handler))
         return _like(handler, call.yielding(handler) if yields else call.returning(handler))
 
     @staticmethod
@@ -88,6 +92,7 @@ class _Call:
         self._method = method
         self._caller = ANYBODY
         self._code = "OK"
+        self._start = 0.0  # on the clock of `time.perf_counter`
         self.seen = seen
         self.api = _api(method, need)
 
@@ -109,7 +114,7 @@ class _Call:
         behaviour = _behaviour(handler)
 
         async def call(content: Any, context: Any) -> Any:
-            with self._observed(context):
+            with self._observing(context):
                 try:
                     request = _read(handler, content)
                     with self._on_behalf():
@@ -124,7 +129,7 @@ class _Call:
         behaviour = _behaviour(handler)
 
         async def call(content: Any, context: Any) -> Any:
-            with self._observed(context):
+            with self._observing(context):
                 try:
                     request = _read(handler, content)
                     with self._on_behalf():
@@ -136,25 +141,24 @@ class _Call:
 
         return call
 
-    @contextmanager
-    def _on_behalf(self) -> Iterator[None]:
+    def _on_behalf(self) -> AbstractContextManager[None]:
         act_for(self._caller)
-        with nullcontext() if self._need in ("nothing", "key") else self._quotas.open_request(self._caller):
-            yield
+        return _UNCOUNTED if self._need in ("nothing", "key") else self._quotas.open_request(self._caller)
 
-    @contextmanager
-    def _observed(self, context: Any) -> Iterator[None]:
-        start = time.perf_counter()
+    def _observing(self, context: Any) -> "_Call":
+        """What is to be entered while the call is answered."""
+        context.set_trailing_metadata((("x-request-id", self.seen.request_id),))
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
         _served.set(("", ""))
         observation.observe(self.seen)
-        context.set_trailing_metadata((("x-request-id", self.seen.request_id),))
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError | GeneratorExit):
             self._code = "CANCELLED"
-            raise
-        finally:
-            self.record(self._code, time.perf_counter() - start)
+        self.record(self._code, time.perf_counter() - self._start)
 
     def record(self, code: str, seconds: float) -> None:
         """Count, log and trace a call that is over."""
@@ -228,19 +232,22 @@ def _read(handler: _Handler, content: Any) -> Any:
     Raises:
         InvalidRequest: they are none; of a stream, when its turn comes.
     """
-    deserialize = handler.request_deserializer or (lambda message: message)
+    read = handler.request_deserializer
+    if read is None:
+        return content
+    return _read_all(read, content) if handler.request_streaming else _read_one(read, content)
 
-    def read(message: bytes) -> Any:
-        try:
-            return deserialize(message)
-        except Exception as error:  # protobuf's own classes differ between its implementations
-            raise InvalidRequest("message: these bytes are not what the method takes; see its .proto") from error
 
-    async def read_all() -> AsyncGenerator[Any]:
-        async for message in content:
-            yield read(message)
+def _read_one(read: Callable[[bytes], Any], message: bytes) -> Any:
+    try:
+        return read(message)
+    except Exception as error:  # protobuf's own classes differ between its implementations
+        raise InvalidRequest("message: these bytes are not what the method takes; see its .proto") from error
 
-    return read_all() if handler.request_streaming else read(content)
+
+async def _read_all(read: Callable[[bytes], Any], messages: AsyncIterable[bytes]) -> AsyncGenerator[Any]:
+    async for message in messages:
+        yield _read_one(read, message)
 
 
 def _like(handler: _Handler, behaviour: Any) -> _Handler:

@@ -1,0 +1,56 @@
+"""The cheap load generators of both transports, against a real server: what they count is what it answered."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from service.client import lean_grpc, lean_http
+from service.client.lean_client import UnexpectedAnswer
+from service.client.load import Load
+from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
+from tests.kit.server import ServerProcess
+
+SAMPLE = "/latentd.v1.Generation/Sample"
+
+
+def over_http(server: ServerProcess, model: str, n: int) -> Load:
+    body = {"model": model, "n": n, "seed": 0, "format": "raw"}
+    return lean_http.closed_loop(f"{server.http}/v1/samples", body, concurrency=3, seconds=0.5)
+
+
+def over_grpc(server: ServerProcess, model: str, n: int) -> Load:
+    message = SampleRequest(model=model, n=n, seed=0).SerializeToString()
+    # A value that is longer than one byte can say (RFC 7541 §5.1).
+    metadata = [("authorization", f"Bearer {'x' * 300}")]
+    return lean_grpc.closed_loop(server.grpc, SAMPLE, message, concurrency=3, seconds=0.5, metadata=metadata)
+
+
+@pytest.mark.parametrize(("ask", "api"), [(over_http, "http"), (over_grpc, "grpc")])
+@pytest.mark.parametrize("n", [1, 200])  # 200 images of 16 × 16 × 3 are several frames of HTTP/2
+def test_every_answer_is_counted_once(
+    server: ServerProcess, http: httpx.Client, ask: Callable[..., Load], api: str, n: int
+) -> None:
+    def answered() -> float:
+        lines = [line for line in http.get("/metrics").text.splitlines() if line.startswith("latentd_requests_total{")]
+        return sum(
+            float(line.rpartition(" ")[2]) for line in lines if f'api="{api}"' in line and 'model="plain"' in line
+        )
+
+    before = answered()
+    load = ask(server, "plain", n)
+    assert load.outcomes == {"ok": len(load.latencies)}
+    assert len(load.latencies) >= 3
+    assert answered() - before == len(load.latencies)
+    assert 0 < min(load.latencies) <= max(load.latencies) < 30
+
+
+@pytest.mark.parametrize("ask", [over_http, over_grpc])
+def test_a_refusal_is_no_answer(server: ServerProcess, ask: Callable[..., Load]) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        ask(server, "nothing", 1)
+
+
+def test_without_a_server_it_says_so() -> None:
+    with pytest.raises(OSError, match="refused"):
+        lean_grpc.closed_loop("127.0.0.1:9", SAMPLE, b"", concurrency=1, seconds=0.1)
