@@ -27,6 +27,7 @@ _DATATYPES = {"latents": "FP32", "seed": "UINT64", "label": "INT64", "truncation
 _NUMPY: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "UINT64": np.dtype("<u8"), "INT64": np.dtype("<i8")}
 
 _TENSOR_OF = {"labels": "label", "seeds": "seed"}
+_LONGEST_SIDE = 2**63 - 1  # as int64 has it: JSON lets an integer have thousands of digits, too many to print a product
 _LONGEST_US = 10**12  # the server's own limit is lower; a larger integer may not fit a float
 
 Tensor = NDArray[np.float32] | NDArray[np.uint64] | NDArray[np.int64]
@@ -174,7 +175,7 @@ def _check(name: str, datatype: str, shape: Sequence[int]) -> np.dtype[Any]:
         raise InvalidRequest.field(f"inputs.{name}.datatype", datatype, _DATATYPES[name])
     two_dimensional = len(shape) == 2 and (name == "latents" or shape[1] == 1)
     one_dimensional = len(shape) == 1 and name != "latents"
-    if not (two_dimensional or one_dimensional) or any(side < 1 for side in shape):
+    if not (two_dimensional or one_dimensional) or any(not 1 <= side <= _LONGEST_SIDE for side in shape):
         width = "latent_dim" if name == "latents" else "1"
         raise InvalidRequest.field(f"inputs.{name}.shape", list(shape), f"[n, {width}] with n at least 1")
     return _NUMPY[datatype]

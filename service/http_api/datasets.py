@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from starlette.responses import JSONResponse
 
+from runtime.latents import MAX_SEED
 from service.http_api.event_stream import event_stream, wants_stream
 from service.http_api.job_parts import desk_of
 from service.http_api.paging import page, page_schema, query_integer
@@ -28,11 +29,13 @@ class DataSetBody(BaseModel):
     classes: Annotated[list[StrictStr | StrictInt], Field(fail_fast=True, max_length=100_000)] | None = Field(
         None, description="names or indices; default: all"
     )
-    seed: StrictInt = Field(0, ge=0, description="row seed of the first image")
+    seed: StrictInt = Field(0, ge=0, le=MAX_SEED, description="row seed of the first image")
     truncation: StrictFloat | StrictInt = Field(1.0, gt=0, le=1, description="scales latents towards the origin")
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     image_format: Literal["png", "jpeg", "webp", "gif"] | None = Field(None, description="of folders and shards")
-    shard_size: StrictInt | None = Field(None, ge=1, description="images per file of webdataset and parquet")
+    shard_size: StrictInt | None = Field(
+        None, ge=1, le=MAX_SEED, description="images per file of webdataset and parquet"
+    )
     include_report: StrictBool = Field(False, description="put the model's own evaluation report beside the data")
 
     def to_request(self) -> DataSetRequest:

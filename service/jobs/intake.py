@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.fine_tuning import FineTuneConfig, FineTuneConfigError, parse_config
+from runtime.latents import MAX_SEED
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from runtime.synthesis.errors import SynthesisError
@@ -190,8 +191,8 @@ def _amount(asked: DataSetRequest, classes: int) -> tuple[int | None, int | None
         raise InvalidRequest("n, n_per_class: got both or neither; allowed: one of them", param="n")
     for name in ("n", "n_per_class"):
         value = getattr(asked, name)
-        if value is not None and value < 1:
-            raise InvalidRequest.field(name, value, "an integer of at least 1")
+        if value is not None and not 1 <= value <= MAX_SEED:
+            raise InvalidRequest.field(name, value, f"an integer from 1 to {MAX_SEED}, as many as there are seeds")
     if asked.n is None or not classes:
         return asked.n_per_class, asked.n
     if asked.n % classes:

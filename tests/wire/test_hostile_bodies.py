@@ -209,6 +209,52 @@ def test_json_without_measure_is_refused(http: httpx.Client, path: str, content:
     assert len(answer.content) < 2000
 
 
+MANY_DIGITS = "9" * 4300  # the most that Python reads as an integer: whatever is computed from it has more
+
+
+def bodies_of_many_digits(schema: dict[str, Any]) -> Iterator[str]:
+    """A body for each field of a schema, that has the number in its place, alone and in lists."""
+    for name in schema.get("properties", {}):
+        for value in (MANY_DIGITS, f"-{MANY_DIGITS}", f"[{MANY_DIGITS}, {MANY_DIGITS}]", f"[[{MANY_DIGITS}]]"):
+            yield f'{{"{name}": {value}}}'
+    if "inputs" in schema.get("properties", {}):
+        for datatype, name in (("FP32", "latents"), ("UINT64", "seed"), ("INT64", "label"), ("FP32", "truncation")):
+            entry = f'"name": "{name}", "datatype": "{datatype}"'
+            for shape in (f"[{MANY_DIGITS}, {MANY_DIGITS}]", f"[{MANY_DIGITS}]", f"[{MANY_DIGITS}, 1]"):
+                yield f'{{"inputs": [{{{entry}, "shape": {shape}, "data": [1]}}]}}'
+            yield f'{{"inputs": [{{{entry}, "shape": [1, 1], "data": [{MANY_DIGITS}]}}]}}'
+            size = f'"parameters": {{"binary_data_size": {MANY_DIGITS}}}'
+            yield f'{{"inputs": [{{{entry}, "shape": [1, 1], {size}}}]}}'
+
+
+def test_numbers_of_thousands_of_digits_are_refused_by_every_field_there_is(
+    http: httpx.Client, server: ServerProcess
+) -> None:
+    """Bodies, paths and queries of every operation of the document."""
+    asked, wrong = 0, []
+    for template, operations in http.get("/openapi.json").json()["paths"].items():
+        if template.endswith("/unload"):
+            continue
+        for method, operation in operations.items():
+            path = re.sub(r"\{[a-z_]+\}", "tiny", template)
+            answers = [http.request(method, re.sub(r"\{[a-z_]+\}", MANY_DIGITS, template))]
+            answers.append(http.request(method, re.sub(r"\{[a-z_]+\}", f"tiny@{MANY_DIGITS}", template)))
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "query":
+                    answers.append(http.request(method, path, params={parameter["name"]: MANY_DIGITS}))
+                elif parameter["in"] == "header":
+                    answers.append(http.request(method, path, headers={parameter["name"]: MANY_DIGITS}))
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            answers += [http.request(method, path, content=body) for body in bodies_of_many_digits(schema)]
+            asked += len(answers)
+            for answer in answers:
+                if answer.status_code >= 500 or (answer.status_code != 200 and len(answer.content) > 20_000):
+                    wrong.append((method, path, answer.text, answer.request.content[:80]))
+    assert asked > 300
+    assert wrong == []
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_fifteen_megabytes_of_numbers_do_not_hold_up_others(http: httpx.Client, server: ServerProcess) -> None:
     """While a large body is read, small requests go on: none waits for as long as the reading takes."""
     content = json.dumps({"latents": [[0.123456789012345] * 700] * 1000, "labels": 1}).encode()
