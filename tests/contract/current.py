@@ -7,15 +7,9 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.grpc_api._generated import (
-    inference_open_inference_pb2,
-    latentd_v1_generation_pb2,
-    latentd_v1_models_pb2,
-)
 from service.http_api.application import create_routes
 from service.metrics import Metrics
-
-_PROTOS = (inference_open_inference_pb2, latentd_v1_generation_pb2, latentd_v1_models_pb2)
+from tests.kit.proto_modules import PROTO_MODULES
 
 
 def openapi() -> dict[str, Any]:
@@ -27,7 +21,7 @@ def openapi() -> dict[str, Any]:
 def protos() -> dict[str, Any]:
     """Every file descriptor by its name, as JSON."""
     found = {}
-    for module in _PROTOS:
+    for module in PROTO_MODULES:
         file = FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
         found[file.name] = MessageToDict(file, preserving_proto_field_name=True)

@@ -9,26 +9,17 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from runtime.store import DirectoryStore
-from service.grpc_api._generated import (
-    inference_open_inference_pb2,
-    latentd_v1_generation_pb2,
-    latentd_v1_models_pb2,
-)
+from tests.kit.proto_modules import all_methods
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 
 FORBIDDEN = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS}
-METHODS: list[MethodDescriptor] = [
-    method
-    for file in (latentd_v1_generation_pb2, latentd_v1_models_pb2, inference_open_inference_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
+METHODS = all_methods()
 TEXTS = ["", "tiny", "tiny@1", "tiny@99", "nothing", "seed", "label", "latents", "UINT64", "FP32", "ä" * 50, "x" * 5000]
 INTEGERS = [0, 1, 2, 3, -1, 5, 257, 2**31, 2**53 - 1, 2**53, 2**62]
 FLOATS = [0.0, 0.5, 1.0, -1.0, 2.0, float("nan"), float("inf"), 1e38]
@@ -52,8 +43,11 @@ def senseless(kind: Any, draw: random.Random, depth: int = 0) -> Message:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             inner = field.message_type.fields_by_name["value"]
             for _ in range(count):
-                entry = getattr(message, field.name)[draw.choice(TEXTS)]
-                entry.MergeFrom(senseless(inner.message_type, draw, depth + 1))
+                entries, key = getattr(message, field.name), draw.choice(TEXTS)
+                if inner.message_type is None:
+                    entries[key] = scalar(inner, draw)
+                else:
+                    entries[key].MergeFrom(senseless(inner.message_type, draw, depth + 1))
         elif field.message_type is not None:
             for _ in range(count):
                 inner_message = senseless(field.message_type, draw, depth + 1)
