@@ -88,6 +88,20 @@ def publish_tiny(
         return store.publish(name, staged, describe)
 
 
+def publish_tunable(store: DirectoryStore, name: str = "tiny") -> Package:
+    """`publish_tiny` with a checkpoint, as fine-tuning asks for one: jobs are accepted, and fail when they run."""
+    with store.stage() as staged:
+        describe = write_tiny(staged, name, precisions=("fp32",))
+        (staged / "checkpoint.pt").write_bytes(b"weights")
+        extra = {"checkpoint.pt": describe_file(staged / "checkpoint.pt")}
+
+        def with_checkpoint(version: int) -> Manifest:
+            manifest = describe(version)
+            return manifest.model_copy(update={"files": {**manifest.files, **extra}})
+
+        return store.publish(name, staged, with_checkpoint)
+
+
 def write_tiny(
     folder: Path,
     name: str = "tiny",

@@ -16,7 +16,6 @@ import httpx
 import openai
 import pytest
 
-from runtime.package import describe_file
 from runtime.store import DirectoryStore
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import (
     CancelJobRequest,
@@ -32,7 +31,7 @@ from service.grpc_api._generated.latentd_v1_fine_tuning_pb2_grpc import FineTuni
 from tests.kit.archives import class_folders, zip_of
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.server_sent_events import Sent, events_of
-from tests.kit.tiny_package import publish_tiny, write_tiny
+from tests.kit.tiny_package import publish_tiny, publish_tunable
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +40,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
     root: Path = tmp_path_factory.mktemp("fine-tuning")
     store = DirectoryStore(root / "models")
     publish_tiny(store, "plain", precisions=("fp32",))
-    with store.stage() as staged:
-        describe = write_tiny(staged, "tiny", precisions=("fp32",))
-        (staged / "checkpoint.pt").write_bytes(b"weights")
-        extra = {"checkpoint.pt": describe_file(staged / "checkpoint.pt")}
-        store.publish(
-            "tiny", staged, lambda version: (m := describe(version)).model_copy(update={"files": {**m.files, **extra}})
-        )
+    publish_tunable(store)
     with running_server(store.root, root / "state", "--job-slots", "0", "--default-model", "tiny") as server:
         yield server
     shutil.rmtree(root)
