@@ -1,8 +1,10 @@
 """With one key in the state folder every call needs one with its scope, on both transports; probes need none.
 
-Every route and every method there is goes through here: a new one is refused until somebody writes down what it needs.
+Every route and every method there is goes through here, with every kind of key that is refused: see `tests.wire.needs`.
 """
 
+import re
+import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -18,117 +21,31 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from runtime.store import DirectoryStore
-from service.access import Need
-from service.grpc_api._generated import (
-    inference_open_inference_pb2,
-    latentd_v1_fine_tuning_pb2,
-    latentd_v1_generation_pb2,
-    latentd_v1_models_pb2,
-)
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from service.grpc_api.permissions import needed as needed_grpc
 from service.http_api.application import ROUTERS, create_routes
 from service.http_api.permissions import needed as needed_http
 from service.keys import SCOPES, KeyFile, Scope
+from tests.kit.proto_modules import all_methods
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
-
-HTTP_NEEDS: dict[tuple[str, str], Need] = {
-    ("GET", "/livez"): "nothing",
-    ("GET", "/readyz"): "nothing",
-    ("GET", "/v2/health/live"): "nothing",
-    ("GET", "/v2/health/ready"): "nothing",
-    ("GET", "/"): "key",
-    ("GET", "/docs"): "key",
-    ("GET", "/docs/oauth2-redirect"): "key",
-    ("GET", "/openapi.json"): "key",
-    ("GET", "/metrics"): "key",
-    ("GET", "/v1/models"): "key",
-    ("GET", "/v1/models/{name}"): "key",
-    ("DELETE", "/v1/models/{name}"): "admin",
-    ("POST", "/v1/samples"): "sample",
-    ("POST", "/v1/interpolations"): "sample",
-    ("POST", "/v1/reconstructions"): "sample",
-    ("POST", "/v1/images/generations"): "sample",
-    ("POST", "/v1/images/variations"): "sample",
-    ("GET", "/v1/aliases"): "key",
-    ("GET", "/v1/aliases/{alias}"): "key",
-    ("PUT", "/v1/aliases/{alias}"): "admin",
-    ("DELETE", "/v1/aliases/{alias}"): "admin",
-    **{(method, "/v1/files"): "train" for method in ("GET", "POST")},
-    **{(method, "/v1/files/{file_id}"): "train" for method in ("GET", "DELETE")},
-    ("GET", "/v1/files/{file_id}/content"): "train",
-    **{
-        call: "train"
-        for jobs in ("/v1/fine_tuning/jobs", "/v1/datasets")
-        for call in (
-            ("GET", jobs),
-            ("POST", jobs),
-            ("GET", f"{jobs}/{{job_id}}"),
-            ("GET", f"{jobs}/{{job_id}}/events"),
-            *(("POST", f"{jobs}/{{job_id}}/{wish}") for wish in ("cancel", "pause", "resume")),
-        )
-    },
-    ("GET", "/v1/fine_tuning/jobs/{job_id}/checkpoints"): "train",
-    ("POST", "/v1/fine_tuning/jobs/{job_id}/promote"): "admin",
-    ("GET", "/v2"): "key",
-    ("GET", "/v2/models/stats"): "key",
-    ("POST", "/v2/repository/index"): "key",
-    ("POST", "/v2/repository/models/{name}/load"): "admin",
-    ("POST", "/v2/repository/models/{name}/unload"): "admin",
-    **{
-        ("GET", f"/v2/models/{{name}}{version}{what}"): "key"
-        for version in ("", "/versions/{version}")
-        for what in ("", "/ready", "/config", "/stats")
-    },
-    **{("POST", f"/v2/models/{{name}}{version}/infer"): "sample" for version in ("", "/versions/{version}")},
-}
-_INFERENCE: dict[Need, tuple[str, ...]] = {
-    "nothing": ("ServerLive", "ServerReady"),
-    "key": ("ModelReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex"),
-    "sample": ("ModelInfer", "ModelStreamInfer"),
-    "admin": ("RepositoryModelLoad", "RepositoryModelUnload"),
-}
-GRPC_NEEDS: dict[str, Need] = {
-    "/latentd.v1.Generation/Sample": "sample",
-    "/latentd.v1.Generation/SampleStream": "sample",
-    "/latentd.v1.Generation/Interpolate": "sample",
-    "/latentd.v1.Models/ListModels": "key",
-    "/latentd.v1.Models/GetModel": "key",
-    "/latentd.v1.Models/LoadModel": "admin",
-    "/latentd.v1.Models/UnloadModel": "admin",
-    "/latentd.v1.Models/ListAliases": "key",
-    "/latentd.v1.Models/SetAlias": "admin",
-    "/latentd.v1.Models/DeleteAlias": "admin",
-    **{
-        f"/latentd.v1.FineTuning/{method}": "train"
-        for method in (
-            "UploadFile",
-            "CreateJob",
-            "GetJob",
-            "ListJobs",
-            "CancelJob",
-            "PauseJob",
-            "ResumeJob",
-            "WatchJob",
-        )
-    },
-    **{f"/inference.GRPCInferenceService/{method}": need for need, methods in _INFERENCE.items() for method in methods},
-    "/grpc.health.v1.Health/Check": "nothing",
-    "/grpc.health.v1.Health/Watch": "nothing",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "key",
-}
+from tests.wire.needs import GRPC_NEEDS, HTTP_NEEDS
 
 
 @dataclass(frozen=True)
 class Guarded:
-    """A server with a key for each scope."""
+    """A server with a key for each scope, and what is none.
+
+    Attributes:
+        refused: what a caller may send instead of a key → the words of its refusal.
+    """
 
     server: ServerProcess
     http: str
     grpc: str
     keys: dict[Scope, str]
+    refused: dict[str | None, str]
     state: Path
 
 
@@ -138,18 +55,29 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     publish_tiny(DirectoryStore(root / "models"), "tiny")
     file = KeyFile(root / "state")
     keys: dict[Scope, str] = {scope: file.create(scope, scopes=[scope]) for scope in SCOPES}
+    over = file.create("over", scopes=SCOPES, expires=datetime(2020, 1, 1, tzinfo=UTC))
+    revoked = file.create("revoked", scopes=SCOPES)
+    assert file.revoke(revoked.split("_")[1])
+    refused = {
+        None: "got nothing",
+        "lk_00000000_x": "not valid",
+        revoked: "not valid",
+        over: "expired at 2020-01-01T00:00:00Z",
+        keys["admin"][:-1]: "not valid",
+    }
     with running_server(root / "models", root / "state", "--host", "0.0.0.0", "--log-level", "debug") as server:
         yield Guarded(
             server,
             server.http.replace("0.0.0.0", "127.0.0.1"),
             server.grpc.replace("0.0.0.0", "127.0.0.1"),
             keys,
+            refused,
             root / "state",
         )
 
 
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
+def bearer(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 def routes() -> set[tuple[str, str]]:
@@ -164,19 +92,8 @@ def routes() -> set[tuple[str, str]]:
 
 
 def methods() -> set[str]:
-    files = (
-        inference_open_inference_pb2,
-        latentd_v1_generation_pb2,
-        latentd_v1_models_pb2,
-        latentd_v1_fine_tuning_pb2,
-        health_pb2,
-    )
-    own = {
-        f"/{service.full_name}/{method.name}"
-        for file in files
-        for service in file.DESCRIPTOR.services_by_name.values()
-        for method in service.methods
-    }
+    health = health_pb2.DESCRIPTOR.services_by_name["Health"].methods
+    own = {f"/{method.containing_service.full_name}/{method.name}" for method in (*all_methods(), *health)}
     return own | {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}
 
 
@@ -187,52 +104,86 @@ def test_the_need_of_every_route_and_method_is_written_down() -> None:
     assert {method: needed_grpc(method) for method in GRPC_NEEDS} == GRPC_NEEDS
 
 
+def path_of(template: str) -> str:
+    """A path of a route, whose parts need not exist."""
+    return re.sub(r"\{(\w+)\}", lambda name: {"name": "tiny", "version": "1"}.get(name[1], "x"), template)
+
+
 def test_every_http_route_is_refused_without_the_right_key(guarded: Guarded) -> None:
     with httpx.Client(base_url=guarded.http, timeout=20) as client:
         for (method, template), need in HTTP_NEEDS.items():
-            path = (
-                template.replace("{name}", "tiny")
-                .replace("{version}", "1")
-                .replace("{alias}", "stable")
-                .replace("{job_id}", "x")
-                .replace("{file_id}", "x")
-            )
-            statuses = {"none": client.request(method, path).status_code}
-            statuses["wrong"] = client.request(method, path, headers=bearer("lk_00000000_x")).status_code
+            path = path_of(template)
+            for key, words in guarded.refused.items():
+                answer = client.request(method, path, headers=bearer(key))
+                if need == "nothing":
+                    assert answer.status_code == 200, (method, path)
+                else:
+                    assert (answer.status_code, words in answer.text) == (401, True), (method, path, key)
             for scope, key in guarded.keys.items():
-                if scope != need or "/unload" not in path:  # what is allowed is done
-                    statuses[scope] = client.request(method, path, headers=bearer(key)).status_code
-            if need == "nothing":
-                assert set(statuses.values()) == {200}, (method, path)
-                continue
-            assert (statuses.pop("none"), statuses.pop("wrong")) == (401, 401), (method, path)
-            for held, status in statuses.items():
-                assert (status == 403) == (need not in ("key", held)), (method, path, held, status)
-                assert status not in (401, 405, 500), (method, path, held, status)
+                if scope == need and "/unload" in path:  # what is allowed is done
+                    continue
+                status = client.request(method, path, headers=bearer(key)).status_code
+                assert (status == 403) == (need not in ("nothing", "key", scope)), (method, path, scope, status)
+                assert status not in (401, 405, 500), (method, path, scope, status)
 
 
 def test_every_grpc_method_is_refused_without_the_right_key(guarded: Guarded) -> None:
     with grpc.insecure_channel(guarded.grpc) as opened:
         channel: Any = opened  # whose stubs want serializers for calls that take and yield bytes
 
-        def code(method: str, key: str | None) -> grpc.StatusCode:
-            metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        def outcome(method: str, key: str | None) -> tuple[grpc.StatusCode, str]:
+            metadata = tuple((name.lower(), value) for name, value in bearer(key).items())
             call = channel.stream_stream(method)(iter([b""]), metadata=metadata, timeout=5)
             try:
                 next(call, None)
             except grpc.RpcError as error:
-                return error.code()
+                return error.code(), error.details() or ""
             finally:
                 call.cancel()
-            return grpc.StatusCode.OK
+            return grpc.StatusCode.OK, ""
 
         for method, need in GRPC_NEEDS.items():
-            refusals = {code(method, None), code(method, "lk_00000000_x")}
-            assert (refusals == {grpc.StatusCode.UNAUTHENTICATED}) == (need != "nothing"), (method, refusals)
+            for key, words in guarded.refused.items():
+                code, details = outcome(method, key)
+                refused = code is grpc.StatusCode.UNAUTHENTICATED and words in details
+                assert refused == (need != "nothing"), (method, key, code, details)
             for scope, key in guarded.keys.items():
-                found = code(method, key)
-                denied = found is grpc.StatusCode.PERMISSION_DENIED
-                assert denied == (need not in ("nothing", "key", scope)), (method, scope, found)
+                code, _ = outcome(method, key)
+                denied = code is grpc.StatusCode.PERMISSION_DENIED
+                assert denied == (need not in ("nothing", "key", scope)), (method, scope, code)
+
+
+def test_over_its_limit_of_open_requests_a_key_is_refused_by_every_call_that_costs(guarded: Guarded) -> None:
+    """The one open request is a body that does not come."""
+    key = KeyFile(guarded.state).create("one", scopes=SCOPES, concurrent_requests=1)
+    address = urlsplit(guarded.http)
+    head = f"POST /v1/samples HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
+    with (
+        socket.create_connection((address.hostname, address.port)) as held,
+        httpx.Client(base_url=guarded.http, headers=bearer(key)) as client,
+        grpc.insecure_channel(guarded.grpc) as opened,
+    ):
+        held.sendall(f"{head}Content-Length: 2\r\n\r\n".encode())
+        while client.post("/v1/samples").status_code != 429:
+            time.sleep(0.01)
+        for (method, template), need in HTTP_NEEDS.items():
+            answer = client.request(method, path_of(template))
+            assert (answer.status_code == 429) == (need in SCOPES), (method, template, answer.status_code)
+            assert ("retry-after-ms" in answer.headers) == (need in SCOPES)
+        channel: Any = opened
+        for method, need in GRPC_NEEDS.items():
+            call = channel.stream_stream(method)(iter([b""]), metadata=(("authorization", f"Bearer {key}"),), timeout=5)
+            try:
+                next(call, None)
+                code = grpc.StatusCode.OK
+            except grpc.RpcError as error:
+                code = error.code()
+            finally:
+                call.cancel()
+            assert (code is grpc.StatusCode.RESOURCE_EXHAUSTED) == (need in SCOPES), (method, code)
+        held.sendall(b"{}")
+        assert held.recv(12) == b"HTTP/1.1 200"
+        assert client.post("/v1/samples").status_code == 200
 
 
 def test_a_path_or_method_that_does_not_exist_says_so_to_any_key(guarded: Guarded) -> None:
