@@ -39,8 +39,14 @@ def _operation(where: str, before: Content, after: Content, old: Content, new: C
             if found is None:
                 yield f"{where} no longer answers {status}"
                 continue
-            for media_type in set(answer.get("content", {})) - set(found.get("content", {})):
-                yield f"{where} no longer answers with {media_type}"
+            contents = found.get("content", {})
+            for media_type, content in answer.get("content", {}).items():
+                if media_type not in contents:
+                    yield f"{where} no longer answers with {media_type}"
+                else:
+                    yield from _answer(
+                        where, content.get("schema", {}), contents[media_type].get("schema", {}), old, new
+                    )
     if before.get("x-latentd-scope") != after.get("x-latentd-scope"):
         yield f"{where} needs scope {after.get('x-latentd-scope')}, not {before.get('x-latentd-scope')}"
     bodies = after.get("requestBody", {}).get("content", {})
@@ -49,6 +55,20 @@ def _operation(where: str, before: Content, after: Content, old: Content, new: C
             yield f"{where} no longer takes {media_type}"
         else:
             yield from _schema(where, content["schema"], bodies[media_type]["schema"], old, new)
+
+
+def _answer(where: str, before: Content, after: Content, old: Content, new: Content) -> Iterator[str]:
+    """What an answer no longer says, or no longer always."""
+    before, after = _resolve(before, old), _resolve(after, new)
+    for name in before.get("properties", {}).keys() - after.get("properties", {}).keys():
+        yield f"{where} no longer answers {name}"
+    for name in set(before.get("required", [])) - set(after.get("required", [])):
+        if name in after.get("properties", {}):
+            yield f"{where} may answer without {name}"
+    for name in before.get("properties", {}).keys() & after.get("properties", {}).keys():
+        yield from _answer(f"{where} {name}", before["properties"][name], after["properties"][name], old, new)
+    if "items" in before and "items" in after:
+        yield from _answer(f"{where}[]", before["items"], after["items"], old, new)
 
 
 def _schema(where: str, before: Content, after: Content, old: Content, new: Content) -> Iterator[str]:

@@ -28,6 +28,12 @@ def body(document: dict[str, Any], path: str) -> dict[str, Any]:
     return schema
 
 
+def answer(document: dict[str, Any], path: str) -> dict[str, Any]:
+    content: dict[str, Any] = document["paths"][path]["post"]["responses"]["200"]["content"]
+    schema: dict[str, Any] = content["application/json"]["schema"]
+    return schema
+
+
 def message(files: dict[str, Any], name: str) -> dict[str, Any]:
     messages: list[dict[str, Any]] = files["latentd/v1/generation.proto"]["message_type"]
     return next(each for each in messages if each["name"] == name)
@@ -51,6 +57,16 @@ BREAKS: list[tuple[str, Edit, str]] = [
         "openapi",
         lambda new: new["paths"]["/v1/samples"]["post"]["responses"]["200"]["content"].pop("image/png"),
         "POST /v1/samples no longer answers with image/png",
+    ),
+    (
+        "openapi",
+        lambda new: answer(new, "/v1/samples")["properties"]["data"]["items"]["properties"].pop("label"),
+        "POST /v1/samples data[] no longer answers label",
+    ),
+    (
+        "openapi",
+        lambda new: answer(new, "/v1/samples")["required"].remove("model"),
+        "POST /v1/samples may answer without model",
     ),
     (
         "openapi",
