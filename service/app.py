@@ -124,6 +124,7 @@ def _build(settings: Settings) -> _Server:
         core.metrics,
         keys,
         max_body_bytes=settings.max_body_bytes,
+        patience_s=settings.patience_seconds,
         quotas=core.quotas,
         certificates=certificates,
         tracing=core.tracing,

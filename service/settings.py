@@ -63,7 +63,10 @@ class Settings(BaseModel):
         default=None, ge=1, description="most open requests of one API key without a limit of its own; none by default"
     )
     patience_seconds: float = Field(
-        default=20.0, gt=0, description="slow clients: a body and an answer may take this long, and 1 s more per 20 kB"
+        default=20.0,
+        gt=0,
+        description="slow clients: a body and an answer may take this long, and 1 s more per 20 kB; an upload over "
+        "gRPC may pause so long",
     )
     allowed_hosts: Names | None = Field(
         default=None,

@@ -15,7 +15,7 @@ from service import observation
 from service.access import ANYBODY, Need, act_for, admit
 from service.access_log import log_request
 from service.engine import SampleResult
-from service.errors import Internal, InvalidRequest, ServiceError
+from service.errors import DeadlineExceeded, Internal, InvalidRequest, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.grpc_api.permissions import needed
 from service.keys import KeyFile
@@ -41,12 +41,22 @@ def note_model(result: SampleResult) -> None:
 class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every call."""
 
-    def __init__(self, metrics: Metrics, keys: KeyFile, quotas: Quotas, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        keys: KeyFile,
+        quotas: Quotas,
+        tracing: Tracing = NO_TRACING,
+        *,
+        patience_s: float | None = None,
+    ) -> None:
+        """A client that uploads may let `patience_s` seconds pass between two messages; None is for ever."""
         self._metrics = metrics
         self._keys = keys
         self._quotas = quotas
         self._tracing = tracing
         self._yields: dict[str, bool] = {}  # of each method that was called, whether it is an asynchronous generator
+        self._patience_s = patience_s
 
     async def intercept_service(
         self,
@@ -61,7 +71,7 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         metadata = dict(handler_call_details.invocation_metadata or ())
         authorization = metadata.get("authorization")
         seen = Observation(choose_request_id(metadata.get("x-request-id")))
-        call = _Call(self._metrics, self._quotas, seen, need=needed(method), method=method)
+        call = _Call(self._metrics, self._quotas, seen, need=needed(method), method=method, patience_s=self._patience_s)
         try:
             call.admit(authorization if isinstance(authorization, str) else None, self._keys)
         except ServiceError as error:
@@ -85,11 +95,21 @@ class Observe(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
 class _Call:
     """One call: its caller, its place in the metrics, its status."""
 
-    def __init__(self, metrics: Metrics, quotas: Quotas, seen: Observation, *, need: Need, method: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        quotas: Quotas,
+        seen: Observation,
+        *,
+        need: Need,
+        method: str,
+        patience_s: float | None,
+    ) -> None:
         self._metrics = metrics
         self._quotas = quotas
         self._need = need
         self._method = method
+        self._patience_s = patience_s
         self._caller = ANYBODY
         self._code = "OK"
         self._start = 0.0  # on the clock of `time.perf_counter`
@@ -116,7 +136,7 @@ class _Call:
         async def call(content: Any, context: Any) -> Any:
             with self._observing(context):
                 try:
-                    request = _read(handler, content)
+                    request = _read(handler, content, self._patience_s)
                     with self._on_behalf():
                         return await behaviour(request, context)
                 except Exception as error:  # noqa: BLE001 - the outer boundary of a call
@@ -131,7 +151,7 @@ class _Call:
         async def call(content: Any, context: Any) -> Any:
             with self._observing(context):
                 try:
-                    request = _read(handler, content)
+                    request = _read(handler, content, self._patience_s)
                     with self._on_behalf():
                         async with aclosing(behaviour(request, context)) as messages:
                             async for message in messages:
@@ -226,16 +246,19 @@ def _behaviour(handler: _Handler) -> Any:
     return handler.stream_unary if handler.request_streaming else handler.unary_unary
 
 
-def _read(handler: _Handler, content: Any) -> Any:
+def _read(handler: _Handler, content: Any, patience_s: float | None) -> Any:
     """The request, or the requests, of a call: gRPC itself would answer bytes that are no message with UNKNOWN.
 
     Raises:
         InvalidRequest: they are none; of a stream, when its turn comes.
+        DeadlineExceeded: an upload goes on too slowly. A dialogue, whose answers are a stream as well, may pause.
     """
     read = handler.request_deserializer
     if read is None:
         return content
-    return _read_all(read, content) if handler.request_streaming else _read_one(read, content)
+    if not handler.request_streaming:
+        return _read_one(read, content)
+    return _read_all(read, content, None if handler.response_streaming else patience_s)
 
 
 def _read_one(read: Callable[[bytes], Any], message: bytes) -> Any:
@@ -245,8 +268,18 @@ def _read_one(read: Callable[[bytes], Any], message: bytes) -> Any:
         raise InvalidRequest("message: these bytes are not what the method takes; see its .proto") from error
 
 
-async def _read_all(read: Callable[[bytes], Any], messages: AsyncIterable[bytes]) -> AsyncGenerator[Any]:
-    async for message in messages:
+async def _read_all(
+    read: Callable[[bytes], Any], content: AsyncIterable[bytes], longest_s: float | None
+) -> AsyncGenerator[Any]:
+    messages = aiter(content)
+    while True:
+        try:
+            async with asyncio.timeout(longest_s):
+                message = await anext(messages)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise DeadlineExceeded(f"message: the next one did not come within {longest_s:g} s") from None
         yield _read_one(read, message)
 
 

@@ -53,17 +53,22 @@ class GrpcServer:
         keys: KeyFile,
         *,
         max_body_bytes: int,
+        patience_s: float | None = None,
         quotas: Quotas | None = None,
         certificates: CertificateFiles | None = None,
         tracing: Tracing = NO_TRACING,
         desk: JobDesk | None = None,
         files: FileStore | None = None,
     ) -> None:
-        """`certificates` None listens without TLS; `desk` and `files` together make it serve `FineTuning`."""
+        """`certificates` None listens without TLS; `desk` and `files` together make it serve `FineTuning`.
+
+        Args:
+            patience_s: longest pause of an upload; None is any.
+        """
         self._lifecycle = lifecycle
         self._certificates = certificates
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics), tracing)],
+            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics), tracing, patience_s=patience_s)],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),

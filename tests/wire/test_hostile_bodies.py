@@ -4,13 +4,14 @@ import gzip
 import json
 import re
 import socket
+import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -21,10 +22,14 @@ import pytest
 from runtime.store import DirectoryStore
 from service.grpc_api._generated import inference_open_inference_pb2 as pb
 from service.grpc_api._generated.inference_open_inference_pb2_grpc import GRPCInferenceServiceStub
+from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import FileHeader, UploadFileRequest
+from service.grpc_api._generated.latentd_v1_fine_tuning_pb2_grpc import FineTuningStub
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
+
+_Result = TypeVar("_Result")
 
 PATIENCE_S = 1
 MEMORY_KB = 120_000  # what hostile requests may add at their worst, with bodies of up to 16 MB
@@ -255,31 +260,46 @@ def test_numbers_of_thousands_of_digits_are_refused_by_every_field_there_is(
     assert "Traceback" not in server.log.read_text()
 
 
+def longest_wait(server: ServerProcess, work: Callable[[], _Result]) -> tuple[float, float, _Result]:
+    """How long another client waits at most while `work` is done, how long that takes, and its result."""
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server.http) as other:
+        start, waits = time.perf_counter(), []
+        working = pool.submit(work)
+        while not working.done():
+            begin = time.perf_counter()
+            assert other.get("/livez").status_code == 200
+            waits.append(time.perf_counter() - begin)
+        return max(waits), time.perf_counter() - start, working.result()
+
+
 def test_fifteen_megabytes_of_numbers_do_not_hold_up_others(http: httpx.Client, server: ServerProcess) -> None:
     """While a large body is read, small requests go on: none waits for as long as the reading takes."""
     content = json.dumps({"latents": [[0.123456789012345] * 700] * 1000, "labels": 1}).encode()
     assert 12 << 20 < len(content) < 16 << 20
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=server.http) as other:
-        start = time.perf_counter()
-        large = pool.submit(http.post, "/v1/samples", content=content)
-        waits = []
-        while not large.done():
-            begin = time.perf_counter()
-            assert other.get("/livez").status_code == 200
-            waits.append(time.perf_counter() - begin)
-        seconds = time.perf_counter() - start
-        assert large.result().status_code == 400
-        assert "got shape [1000, 700]" in large.result().text
-    assert max(waits) < seconds / 2
+    longest, seconds, answer = longest_wait(server, lambda: http.post("/v1/samples", content=content))
+    assert answer.status_code == 400
+    assert "got shape [1000, 700]" in answer.text
+    assert longest < seconds / 2
 
 
-def test_a_hundred_thousand_tiny_chunks_are_one_body(http: httpx.Client, server: ServerProcess) -> None:
+def test_bodies_of_a_hundred_thousand_tiny_chunks_are_read_and_hold_up_nobody(server: ServerProcess) -> None:
     content = json.dumps({"n": 1, "seed": 5}).encode()
     padded = content[:-1] + b" " * 100_000 + b"}"
-    with connected(server) as connection:
-        connection.sendall(head(Transfer_Encoding="chunked"))
-        connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in padded) + b"0\r\n\r\n")
-        assert answer_of(connection)[0] == 200
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in padded) + b"0\r\n\r\n"
+
+    def send() -> set[int]:
+        found = set()
+        with connected(server) as connection:
+            for _ in range(5):
+                connection.sendall(head(Transfer_Encoding="chunked"))
+                for start in range(0, len(chunks), 600):  # a hundred to a packet
+                    connection.sendall(chunks[start : start + 600])
+                found.add(answer_of(connection)[0])
+        return found
+
+    longest, seconds, statuses = longest_wait(server, send)
+    assert statuses == {200}
+    assert longest < seconds / 2
 
 
 def test_a_body_that_drips_is_given_up(server: ServerProcess) -> None:
@@ -387,6 +407,50 @@ def test_grpc_messages_over_the_limit_are_refused(server: ServerProcess) -> None
             GenerationStub(channel).Sample(SampleRequest(model="x" * (64 << 20)), compression=grpc.Compression.Gzip)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert memory_kb(server, "VmHWM") - peak < MEMORY_KB
+
+
+def test_a_grpc_upload_that_stops_is_given_up(server: ServerProcess) -> None:
+    over = threading.Event()
+
+    def parts() -> Iterator[UploadFileRequest]:
+        yield UploadFileRequest(header=FileHeader(filename="a.zip"))
+        over.wait(20)
+
+    with grpc.insecure_channel(server.grpc) as channel:
+        start = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            FineTuningStub(channel).UploadFile(parts())
+        waited = time.monotonic() - start
+        over.set()
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "did not come within 1 s" in (caught.value.details() or "")
+    assert PATIENCE_S <= waited < PATIENCE_S + 5
+
+
+def test_grpc_streams_that_nobody_reads_or_writes_hold_little(server: ServerProcess) -> None:
+    """Four clients ask for 4 GB each and read nothing, a hundred open a dialogue and say nothing: others go on."""
+    before = memory_kb(server)
+    with grpc.insecure_channel(server.grpc) as channel:
+        asked = SampleRequest(model="large", n=20_000)
+        unread: list[Any] = [GenerationStub(channel).SampleStream(asked) for _ in range(4)]
+        silent = threading.Event()
+        dialogues: list[Any] = [GRPCInferenceServiceStub(channel).ModelStreamInfer(pause(silent)) for _ in range(100)]
+        for stream in unread:
+            next(stream)
+        time.sleep(3)
+        assert httpx.post(f"{server.http}/v1/samples", json={"n": 4}, timeout=10).status_code == 200
+        with grpc.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) as other:
+            assert GenerationStub(other).Sample(SampleRequest(model="tiny"), timeout=10).images
+        assert memory_kb(server) - before < MEMORY_KB
+        silent.set()
+        for call in (*unread, *dialogues):
+            call.cancel()
+
+
+def pause(over: threading.Event) -> Iterator[pb.ModelInferRequest]:
+    """No request for as long as the test lasts."""
+    over.wait(60)
+    yield from ()
 
 
 @pytest.mark.parametrize(
