@@ -1,24 +1,30 @@
 """Images per second and open requests of one key, over both transports; other keys are unaffected."""
 
+import base64
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import openai
 import pytest
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
 from runtime.store import DirectoryStore
-from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
+from service.grpc_api._generated import inference_open_inference_pb2 as pb
+from service.grpc_api._generated.latentd_v1_generation_pb2 import InterpolateRequest, SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from service.keys import KeyFile
+from tests.kit.archives import png
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
+from tests.wire.needs import GRPC_NEEDS, HTTP_NEEDS
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Limited]:
     store = DirectoryStore(root / "models")
     publish_tiny(store, "tiny", precisions=("fp32",))
     publish_tiny(store, "slow", delay=20, precisions=("fp32",))
+    publish_tiny(store, "seer", classes=(), encoder=True, precisions=("fp32",))
     keys = KeyFile(root / "state")
     keys.create("first")
     args = ("--default-model", "tiny", "--images-per-second", "50")
@@ -80,6 +87,62 @@ def test_both_transports_draw_on_one_account(limited: Limited) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             next(iter(stub.SampleStream(SampleRequest(n=5), metadata=tuple(headers.items()))))
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+SEEDS = {"inputs": [{"name": "seed", "datatype": "UINT64", "shape": [1, 1], "data": [1]}]}
+PICTURE = {"image": base64.b64encode(png()).decode(), "model": "seer"}
+DRAWING_HTTP: dict[str, dict[str, Any]] = {
+    "/v1/samples": {},
+    "/v1/interpolations": {"from_seed": 1, "to_seed": 2, "steps": 2},
+    "/v1/reconstructions": PICTURE,
+    "/v1/images/generations": {"prompt": ""},
+    "/v1/images/variations": PICTURE,
+    "/v2/models/{name}/infer": SEEDS,
+    "/v2/models/{name}/versions/{version}/infer": SEEDS,
+}
+_INFER = pb.ModelInferRequest(
+    model_name="tiny",
+    inputs=[pb.ModelInferRequest.InferInputTensor(name="seed", datatype="UINT64", shape=[1, 1])],
+    raw_input_contents=[bytes(8)],
+)
+DRAWING_GRPC: dict[str, Message] = {
+    "/latentd.v1.Generation/Sample": SampleRequest(),
+    "/latentd.v1.Generation/SampleStream": SampleRequest(),
+    "/latentd.v1.Generation/Interpolate": InterpolateRequest(from_seed=1, to_seed=2, steps=2),
+    "/inference.GRPCInferenceService/ModelInfer": _INFER,
+    "/inference.GRPCInferenceService/ModelStreamInfer": _INFER,
+}
+"""A good request to each call that draws images."""
+
+
+def test_whatever_draws_is_charged(limited: Limited) -> None:
+    """Each call is answered for a key without a limit, and refused to one that has had its image."""
+    assert set(DRAWING_HTTP) == {path for (_, path), need in HTTP_NEEDS.items() if need == "sample"}
+    assert set(DRAWING_GRPC) == {method for method, need in GRPC_NEEDS.items() if need == "sample"}
+    free, spent = limited.headers(images_per_second=1e9), limited.headers(images_per_second=0.001)
+    with httpx.Client(base_url=limited.server.http) as client, grpc.insecure_channel(limited.server.grpc) as opened:
+        assert client.post("/v1/samples", headers=spent).status_code == 200
+        for template, body in DRAWING_HTTP.items():
+            path = template.replace("{name}", "tiny").replace("{version}", "1")
+            good = client.post(path, json=body, headers=free)
+            assert good.status_code == 200, (path, good.text)
+            refused = client.post(path, json=body, headers=spent)
+            assert (refused.status_code, "0.001 images per second" in refused.text) == (429, True), path
+        channel: Any = opened  # whose stubs want serializers for calls that take and yield bytes
+        for method, request in DRAWING_GRPC.items():
+
+            def ask(headers: dict[str, str], method: str = method, request: Message = request) -> bytes:
+                call = channel.stream_stream(method)(iter([request.SerializeToString()]), metadata=[*headers.items()])
+                return b"".join(call)
+
+            assert b"images per second" not in ask(free)
+            if method.endswith("ModelStreamInfer"):  # which goes on after a refusal
+                assert b"0.001 images per second" in ask(spent)
+                continue
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(spent)
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, method
+            assert "0.001 images per second" in (caught.value.details() or "")
 
 
 def test_the_openai_client_waits_as_it_is_told_and_succeeds(limited: Limited) -> None:
