@@ -53,11 +53,28 @@ Then, in another terminal:
   latentd bench --concurrency 8 --seconds 10
 
 \b
-Or in Python, with the clients you have:
-  import openai, tritonclient.http, tritonclient.grpc
-  openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none").images.generate(model="MODEL", prompt="")
-  tritonclient.http.InferenceServerClient("127.0.0.1:8000").get_model_metadata("MODEL")
-  tritonclient.grpc.InferenceServerClient("127.0.0.1:8001").get_model_metadata("MODEL")
+Or in Python, with the client you have: openai,
+  import openai
+  client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
+  image = client.images.generate(model="MODEL", prompt="").data[0].b64_json
+
+\b
+tritonclient (or tritonclient.grpc, at 127.0.0.1:8001),
+  import numpy, tritonclient.http as triton
+  seeds = triton.InferInput("seed", [2, 1], "UINT64")
+  seeds.set_data_from_numpy(numpy.array([[7], [8]], dtype="uint64"))
+  client = triton.InferenceServerClient("127.0.0.1:8000")
+  images = client.infer("MODEL", [seeds]).as_numpy("images")
+
+\b
+gRPC with our own messages (proto/, or server reflection), and its stock health check:
+  import grpc
+  from grpc_health.v1 import health_pb2, health_pb2_grpc
+  from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
+  from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
+  channel = grpc.insecure_channel("127.0.0.1:8001")
+  images = GenerationStub(channel).Sample(SampleRequest(model="MODEL", n=2, seed=7)).images
+  health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
 
 \b
 Beyond this machine (a key is then needed), with TLS, and a limit for each key:

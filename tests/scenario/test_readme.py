@@ -31,13 +31,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def here(code: str, server: ServerProcess) -> str:
     """The block with the default addresses replaced by this server's."""
-    return code.replace("http://127.0.0.1:8000", server.http).replace("127.0.0.1:8001", server.grpc)
+    return code.replace("127.0.0.1:8000", server.http.removeprefix("http://")).replace("127.0.0.1:8001", server.grpc)
 
 
 def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert {language for language, _ in BLOCKS} == {"python", "bash", "console"}
     assert len(PYTHON) == 5
     assert len(SHELL) == 8
+
+
+@pytest.mark.parametrize(
+    "words", ["httpx.post(", "openai import", "tritonclient.http", "tritonclient.grpc", "GenerationStub", "curl "]
+)
+def test_each_client_is_shown_in_under_ten_lines(words: str) -> None:
+    (shown, *_) = (code for code in [*PYTHON, *SHELL] if words in code)
+    assert len(shown.splitlines()) < 10
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
