@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from runtime.atomic import write_atomic
 from service.settings import SettingsError
@@ -17,7 +18,16 @@ from service.settings import SettingsError
 ALIAS_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 AliasName = Annotated[str, StringConstraints(pattern=rf"^{ALIAS_NAME.pattern}$")]
-Reference = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}@[1-9][0-9]{0,9}$")]
+_REFERENCE = re.compile(rf"^{ALIAS_NAME.pattern}@[1-9][0-9]{{0,9}}$")
+
+
+def _check_reference(value: str) -> str:
+    if not _REFERENCE.fullmatch(value):
+        raise PydanticCustomError("reference", "name@version, a model's name and the number of a version")
+    return value
+
+
+Reference = Annotated[str, AfterValidator(_check_reference), Field(json_schema_extra={"pattern": _REFERENCE.pattern})]
 
 
 class _Model(BaseModel):

@@ -1,6 +1,10 @@
 """The HTTP application: routers of the three API families, one error body per family, the layers around them."""
 
+from difflib import get_close_matches
+from functools import cache
+
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -52,6 +56,7 @@ ROUTERS = (
 )
 """Every route beside those of the documentation."""
 
+_LONGEST_PATH = 80  # comparing a longer one with every other would cost seconds
 _FORM_BYTES = 1 << 16  # of a form beside its file
 
 
@@ -124,11 +129,24 @@ def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
     if error.status_code == 405:
-        refused = MethodNotAllowed(f"method: got {request.method} for {path}; allowed: see /docs", param="method")
+        headers = error.headers or {}
+        allowed = headers.get("Allow", "see /docs")
+        refused = MethodNotAllowed(f"method: got {request.method} for {path}; allowed: {allowed}", param="method")
         response = error_response(path, refused)
-        response.headers.update(error.headers or {})
+        response.headers.update(headers)
         return response
-    return error_response(path, NotFound(f"path: got {request.method} {path}; allowed: see /docs", param="path"))
+    near = get_close_matches(path, _paths(), 1, 0.8) if len(path) <= _LONGEST_PATH else []
+    advice = f" (did you mean {near[0]}?)" if near else ""
+    return error_response(
+        path, NotFound(f"path: got {request.method} {path}{advice}; allowed: see /docs", param="path")
+    )
+
+
+@cache
+def _paths() -> list[str]:
+    """Those of every route, without names of models and the like."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return sorted({route.path for route in routes if "{" not in route.path})
 
 
 def _gone(request: Request, error: Exception) -> Response:

@@ -110,7 +110,7 @@ def test_the_same_over_grpc(channel: grpc.Channel) -> None:
     [
         ("tiny", {"target": "tiny@1"}, 409, "'tiny', which is a model"),
         ("x", {"target": "tiny@9"}, 404, "'tiny@9'"),
-        ("x", {"target": "tiny"}, 400, "target: got 'tiny'"),
+        ("x", {"target": "tiny"}, 400, "target: got 'tiny'; allowed: name@version"),
         ("x", {}, 400, "target: got nothing"),
         ("x", {"target": "tiny@1", "canary": {"target": "tiny@2", "weight": 2}}, 400, "canary"),
         ("x", {"target": "tiny@1", "weight": 1}, 400, "weight: unknown field"),

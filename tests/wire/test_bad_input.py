@@ -159,8 +159,11 @@ def test_over_grpc(channel: grpc.Channel, case: Case) -> None:
 def test_unknown_paths_and_methods_answer_in_the_body_of_their_family(http: httpx.Client) -> None:
     unknown = http.get("/v1/nothing")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+    near = http.post("/v1/sample", json={})
+    assert near.json()["error"]["message"].startswith("path: got POST /v1/sample (did you mean /v1/samples?)")
     wrong_method = http.get("/v1/samples")
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST")
+    assert wrong_method.json()["error"]["message"] == "method: got GET for /v1/samples; allowed: POST"
     protocol = http.get("/v2/nothing")
     assert protocol.status_code == 404
     assert isinstance(protocol.json()["error"], str)
