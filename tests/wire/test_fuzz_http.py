@@ -61,7 +61,7 @@ def fuzz(server: ServerProcess, cases: int) -> Counter[int]:
         )
         @given(case=operation.as_strategy())
         def send(case: Any) -> None:
-            response = case.call(base_url=server.http)
+            response = case.call(base_url=server.http, timeout=60)
             case.validate_response(response, checks=CHECKS)
             found[response.status_code] += 1
 
