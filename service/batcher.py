@@ -50,6 +50,7 @@ class Batcher:
         self._max_batch = max_batch
         self._delay_s = delay_s
         self._delay: asyncio.TimerHandle | None = None
+        self._waking = False
         self._unfinished = 0  # requests
         self._draining = False
         self._emptied = asyncio.Event()
@@ -160,12 +161,25 @@ class Batcher:
             )
 
     def _wake(self) -> None:
-        """Call idle workers; with a delay set, first let a completely idle device wait for company."""
+        """Call idle workers once all that arrived in this turn of the event loop is queued: it makes fuller batches."""
+        if not self._schedule.asleep:
+            self._schedule.reason = self._reason
+        elif not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake_now)
+
+    @property
+    def _reason(self) -> str:
+        return "drain" if self._draining else "idle"
+
+    def _wake_now(self) -> None:
+        """With a delay set, first let a completely idle device wait for company."""
+        self._waking = False
         if self._delay_s and not self._schedule.inflight and not self._draining and not self._schedule.full:
             if self._delay is None and self._schedule.queued_rows:
                 self._delay = self._loop.call_later(self._delay_s, self._call, "delay")
             return
-        self._call("drain" if self._draining else "idle")
+        self._call(self._reason)
 
     def _call(self, reason: str) -> None:
         if self._delay is not None:

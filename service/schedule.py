@@ -62,6 +62,11 @@ class Schedule:
         return self._workers - self._free
 
     @property
+    def asleep(self) -> int:
+        """Workers that wait to be called."""
+        return self._asleep
+
+    @property
     def full(self) -> bool:
         """Whether some lane has a full batch waiting."""
         with self._lock:
@@ -69,6 +74,8 @@ class Schedule:
 
     def backlog_s(self) -> float:
         """Estimated seconds until everything now waiting has been computed."""
+        if not self._queued_rows:
+            return 0.0
         with self._lock:
             return sum(lane.queued_rows * lane.seconds_per_row for lane in self._busy_lanes) / self._workers
 
