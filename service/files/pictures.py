@@ -40,7 +40,9 @@ def look_at(content: bytes, most_side: int) -> Seen:
                 return Seen(image.width, image.height, image.mode in _GREY_MODES)
     except UnidentifiedImageError as error:
         raise BadPicture("not an image of a known format") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:  # raised before its sides can be asked for
+        raise BadPicture(f"more pixels than any image here may have; allowed: sides up to {most_side}") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         if isinstance(error, BadPicture):
             raise
         raise BadPicture(f"cannot be decoded: {error}") from error

@@ -89,9 +89,9 @@ def running_cluster(folder: Path, nodes: int = 2) -> Iterator[RayCluster]:
     head = cluster.start_head()
     try:
         wait_for(lambda: _alive() >= 1, 120.0, what="the head of the Ray cluster")
-        for _ in range(nodes):
+        for number in range(1, nodes + 1):  # one by one: nodes that begin together choose the same names for sockets
             cluster.add_node()
-        wait_for(lambda: _alive() >= 1 + nodes, 120.0, what="the nodes of the Ray cluster")
+            wait_for(lambda number=number: _alive() >= 1 + number, 120.0, what="a node of the Ray cluster")  # type: ignore[misc]
         yield cluster
     finally:
         for process in [*cluster.nodes, head]:

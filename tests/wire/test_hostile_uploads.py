@@ -60,7 +60,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "parent path": ("a.zip", lambda: zip_of({"../../evil.png": png()}), "points outside"),
     "absolute path": ("a.tar", lambda: tar_of({"/etc/evil.png": png()}), "points outside"),
     "symlink": ("a.zip", zip_link, "a link or a device"),
-    "100,000 members": ("a.zip", crowd, "more than 80000 members"),
+    "100,000 members": ("a.zip", crowd, "more than 80,000 members"),
     "truncated": ("a.zip", lambda: zip_of(class_folders(20))[:-300], "damaged"),
     "encrypted": ("a.zip", encrypted, "encrypted"),
     "not an image": ("a.zip", lambda: zip_of({"3/a.png": b"hello", "7/b.png": b"hello"}), "not an image"),
