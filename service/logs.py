@@ -36,6 +36,7 @@ def configure_logs(level: str, form: Format, *, access: bool, stream: TextIO | N
     root.setLevel(level.upper())
     logging.captureWarnings(True)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("httpx").setLevel(max(logging.WARNING, root.level))  # a line for each look at a Ray cluster
     logging.getLogger("latentd.access").setLevel(logging.NOTSET if access else logging.WARNING)
 
 
