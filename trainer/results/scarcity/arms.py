@@ -20,7 +20,7 @@ from trainer.results.scarcity.classifier import (
     write_classifier,
 )
 from trainer.results.scarcity.images import FewImages, draw_few, other_digits
-from trainer.results.scarcity.plan import CLASSIC, OTHER_DIGITS, REAL_IMAGES, Arm, Cell, Extra
+from trainer.results.scarcity.plan import CLASSIC, OTHER_DIGITS, Arm, Cell, Extra
 
 _SAMPLE_SEEDS = 5_000_000
 _CHUNK = 500
@@ -61,13 +61,11 @@ class Bench:
         few = draw_few(self.data, cell.per_class, cell.seed)
         added, newness = None, None
         if arm.extra:
-            knowing = None
-            if arm.extra.taught or arm.extra.confident < 1:
-                knowing = read_classifier(teacher, few.real.spec)
+            knowing = read_classifier(teacher, few.real.spec) if arm.extra.confident < 1 else None
             images = self._images(arm.extra, few, package, knowing)
             newness = None if package is None else _newness(images, few)
             share = arm.extra.worth / (arm.extra.worth + cell.per_class)
-            added = Added(images, share, knowing if arm.extra.taught else None)
+            added = Added(images, share)
         classifier = train_classifier(few.real, added, classic=arm.classic, steps=self.steps, seed=cell.seed)
         if arm.name == CLASSIC:
             write_classifier(teacher, classifier)
@@ -75,8 +73,6 @@ class Bench:
         return Score(accuracy, newness, time.process_time() - begun)
 
     def _images(self, extra: Extra, few: FewImages, package: Path | None, teacher: Classifier | None) -> LabelledImages:
-        if extra.origin == REAL_IMAGES:
-            return few.real
         if extra.origin == OTHER_DIGITS:
             others = other_digits(few.real)
             assert others is not None, "a plan without transfer was needed"

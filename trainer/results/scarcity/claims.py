@@ -7,12 +7,11 @@ from trainer.results.scarcity.plan import (
     OTHERS_THEMSELVES,
     REAL,
     SYNTHETIC,
-    TEACHER_ALONE,
-    WITHOUT_TRANSFER,
+    TRANSFER,
 )
 
 _AIM = 0.01
-_NO_GENERATOR = (REAL, CLASSIC, OTHERS_THEMSELVES, TEACHER_ALONE)
+_NO_GENERATOR = (REAL, CLASSIC, OTHERS_THEMSELVES)
 
 
 def claims(findings: Findings) -> list[str]:
@@ -20,23 +19,27 @@ def claims(findings: Findings) -> list[str]:
     gains = _gains(findings, BOTH)
     if not gains:
         return ["No seed has both *classic* and *both* yet."]
-    smallest = min(gains)
     sentences = [
-        _verdict("Synthetic images with classic augmentation beat classic augmentation alone", gains),
-        f"No loss at any size: {_no_loss(gains)}.",
-        f"A gain whose interval excludes zero at one size at least: {_yes(any(map(_proven, gains.values())))}.",
-        f"A whole point at the smallest size, {smallest} per class: {_yes(gains[smallest].mean >= _AIM)}, "
-        f"{_points(gains[smallest])}.",
+        _verdict("Synthetic images of a generator that knows the few alone add to classic augmentation", gains),
+        *_aims("both", gains),
     ]
-    alone = {size: gain for size in findings.sizes if (gain := findings.gain(size, SYNTHETIC, CLASSIC))}
+    alone = _gains(findings, SYNTHETIC)
     if alone:
-        sentences.append(_verdict("Synthetic images in place of classic augmentation beat it", alone))
-    sentences += _best(findings)
-    own = _gains(findings, WITHOUT_TRANSFER)
-    if own:
-        sentences.append(_verdict("From the few images alone, without transfer, synthetic ones help", own))
-    sentences += _controls(findings)
-    return sentences
+        sentences.append(_verdict("They beat classic augmentation when they take its place", alone))
+    transfer = _gains(findings, TRANSFER)
+    if transfer:
+        sentences.append(_verdict("Images of a generator of another digit set add to classic augmentation", transfer))
+        sentences += _aims("transfer", transfer)
+    return [*sentences, *_best(findings), *_control(findings)]
+
+
+def _aims(arm: str, gains: dict[int, Gain]) -> list[str]:
+    smallest = min(gains)
+    return [
+        f"Aims, *{arm}*: no loss at any size: {_no_loss(gains)}; a gain whose interval excludes zero at one size at "
+        f"least: {_yes(any(map(_proven, gains.values())))}; a whole point at the smallest size, {smallest} per class: "
+        f"{_yes(gains[smallest].mean >= _AIM)}, {_points(gains[smallest])}."
+    ]
 
 
 def _gains(findings: Findings, arm: str) -> dict[int, Gain]:
@@ -83,17 +86,11 @@ def _best(findings: Findings) -> list[str]:
     ]
 
 
-def _controls(findings: Findings) -> list[str]:
-    sentences = []
-    others = {size: gain for size in findings.sizes if (gain := findings.gain(size, BOTH, OTHERS_THEMSELVES))}
-    if others:
-        sentences.append(
-            _verdict("The generator gives more than the other digit set itself in the classifier's batches", others)
-        )
-    teacher = _gains(findings, TEACHER_ALONE)
-    if teacher:
-        sentences.append(_verdict("The teacher's labels help without a generator", teacher))
-    return sentences
+def _control(findings: Findings) -> list[str]:
+    others = {size: gain for size in findings.sizes if (gain := findings.gain(size, TRANSFER, OTHERS_THEMSELVES))}
+    if not others:
+        return []
+    return [_verdict("Its generator gives more than the other digit set itself in the classifier's batches", others)]
 
 
 def _points(gain: Gain) -> str:

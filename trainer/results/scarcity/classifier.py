@@ -25,12 +25,10 @@ class Added:
 
     Attributes:
         share: of each batch, 0 … 1.
-        teacher: gives the labels; None: their own are taken.
     """
 
     images: LabelledImages
     share: float
-    teacher: "Classifier | None" = None
 
 
 class Classifier(nn.Module):
@@ -78,11 +76,11 @@ def train_classifier(real: LabelledImages, added: Added | None, *, classic: bool
         optimizer = torch.optim.Adam(classifier.parameters(), RATE, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
         extra_rows = min(BATCH - 1, round(BATCH * added.share)) if added else 0
-        sources: list[tuple[_Rows, int, Classifier | None]] = [(_Rows(real), BATCH - extra_rows, None)]
+        sources = [(_Rows(real), BATCH - extra_rows)]
         if added and extra_rows:
-            sources.append((_Rows(added.images), extra_rows, added.teacher))
+            sources.append((_Rows(added.images), extra_rows))
         for _ in range(steps):
-            images, targets = zip(*(source.draw(n, classic, teacher) for source, n, teacher in sources), strict=True)
+            images, targets = zip(*(source.draw(n, classic) for source, n in sources), strict=True)
             loss = F.cross_entropy(classifier(torch.cat(images)), torch.cat(targets))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -96,17 +94,13 @@ class _Rows:
 
     def __init__(self, data: LabelledImages) -> None:
         self._images = torch.from_numpy(data.images)
-        self._targets = F.one_hot(torch.from_numpy(data.labels), data.spec.classes).float()
+        self._labels = torch.from_numpy(data.labels)
 
-    def draw(self, n: int, classic: bool, teacher: Classifier | None) -> tuple[Tensor, Tensor]:
-        """`n` images at random and the probabilities of their classes; a teacher sees them as the pupil does."""
+    def draw(self, n: int, classic: bool) -> tuple[Tensor, Tensor]:
+        """`n` images at random and their labels."""
         rows = torch.randint(len(self._images), (n,))
         images = to_input(self._images[rows].numpy())
-        images = CLASSIC.apply(images) if classic else images
-        if teacher is None:
-            return images, self._targets[rows]
-        with torch.no_grad():
-            return images, F.softmax(teacher(images), dim=1)
+        return CLASSIC.apply(images) if classic else images, self._labels[rows]
 
 
 def write_classifier(path: Path, classifier: Classifier) -> None:

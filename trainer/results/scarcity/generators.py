@@ -28,7 +28,9 @@ class Generators:
     def key(self, plan: GeneratorPlan, cell: Cell) -> str:
         """Everything that decides what such a generator becomes."""
         parent = self.parent_key(cell.seed) if plan.transfer else None
-        images = (plan.variations, plan.blended, CLASSIC.model_dump(), cell.per_class)
+        if not plan.images:
+            return self.parent_key(cell.seed)
+        images = (plan.variations, plan.transfer, CLASSIC.model_dump(), cell.per_class)
         return key_of(self._key(plan.images, cell.seed), parent, images)
 
     def parent_key(self, seed: int) -> str:
@@ -41,12 +43,13 @@ class Generators:
         Raises:
             RunError: the training was stopped by a signal, or gave up.
         """
+        if not plan.images:
+            return self.train_parent(cell.seed)
         few = draw_few(self.data, cell.per_class, cell.seed)
         images = varied(few.real, -(-plan.variations // len(few.real)), cell.seed) if plan.variations else few.real
-        if plan.blended:
-            images = joined(images, self._other_digits())
         settings = self._settings(plan.images, cell.seed)
         if plan.transfer:
+            images = joined(images, self._other_digits())
             settings = (*settings, f"start_from={self.train_parent(cell.seed)}")
         name = f"{cell.per_class}-{cell.seed}-{self.key(plan, cell)[:8]}"
         return self._train(name, images, few.checked, settings)

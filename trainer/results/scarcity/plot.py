@@ -1,4 +1,4 @@
-"""The plot of the study of scarcity, as SVG: errors of the four arms, and gains with their intervals."""
+"""The plot of the study of scarcity, as SVG: errors of the arms, and gains with their intervals."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -7,10 +7,10 @@ from statistics import mean
 
 from runtime.atomic import write_atomic
 from trainer.results.scarcity.findings import Findings, Gain
-from trainer.results.scarcity.plan import BOTH, CLASSIC, OTHERS_THEMSELVES, REAL, SYNTHETIC, WITHOUT_TRANSFER
+from trainer.results.scarcity.plan import BOTH, CLASSIC, OTHERS_THEMSELVES, REAL, SYNTHETIC, TRANSFER
 
-_ERRORS = {REAL: "#8a8f98", CLASSIC: "#1f6feb", SYNTHETIC: "#d29922", BOTH: "#d1242f"}
-_GAINS = {BOTH: "#d1242f", WITHOUT_TRANSFER: "#8250df", OTHERS_THEMSELVES: "#1a7f37"}
+_ERRORS = {REAL: "#8a8f98", CLASSIC: "#1f6feb", SYNTHETIC: "#d29922", BOTH: "#d1242f", TRANSFER: "#8250df"}
+_GAINS = {BOTH: "#d1242f", TRANSFER: "#8250df", OTHERS_THEMSELVES: "#1a7f37"}
 _WIDTH, _HEIGHT = 860, 380
 _TOP, _BOTTOM = 64, 320
 _LEFTS, _SPAN = (60, 490), 340

@@ -86,7 +86,7 @@ class Study:
     def estimate(self) -> str:
         """How much is missing and how long that takes, in words."""
         arms = {cell: self.missing(cell) for cell in self._plan.cells}
-        trainings = [plan.images for cell in arms for plan in self._needed(arms[cell])]
+        trainings = [plan.images for cell in arms for plan in self._needed(arms[cell]) if plan.images]
         trainings += [self._plan.parent_images for _ in self._parents(arms)]
         count = sum(map(len, arms.values()))
         seconds = sum(images * _PER_IMAGE + _PER_TRAINING for images in trainings)
