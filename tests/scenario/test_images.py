@@ -18,9 +18,10 @@ from runtime.store import DirectoryStore
 from tests.kit.tiny_package import publish_tiny
 
 CHECKOUT = Path(__file__).parents[2]
-IMAGES = CHECKOUT / ".cache" / "images"
+IMAGES = Path(os.environ.get("IMAGES", CHECKOUT / ".cache" / "images"))
 IMAGE = "localhost/latentd-serve-cpu"
 LARGEST = 350_000_000  # bytes, of which the base image is a good third
+LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=512:512")  # podman's own need CAP_SYS_RESOURCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -63,7 +64,7 @@ def running(image: str, store: Path, state: Path) -> Iterator[tuple[str, str]]:
     os.chown(state, 10001, 10001)
     http_port, grpc_port = free_ports()
     container = podman(
-        *("run", "--detach", "--read-only", "--network", "host", "--cgroups", "disabled", "--cap-drop", "all"),
+        *("run", "--detach", "--read-only", "--network", "host", *LIMITS, "--cap-drop", "all"),
         *("--volume", f"{store}:/data/models:ro", "--volume", f"{state}:/data/state", image),
         *("serve", "--store", "/data/models", "--state", "/data/state"),
         *("--http-port", str(http_port), "--grpc-port", str(grpc_port), "--log-format", "json"),
@@ -93,7 +94,7 @@ def test_the_image_is_small_has_no_torch_and_no_root(image: str) -> None:
     assert described["Config"]["StopSignal"] == "SIGTERM"
     assert described["Config"]["Labels"]["org.opencontainers.image.version"] == "0.1.0"
     code = "import importlib.util as i; print([m for m in ('torch', 'onnx', 'pip', 'pytest') if i.find_spec(m)])"
-    isolated = ("run", "--rm", "--network", "none", "--cgroups", "disabled", "--read-only", "--entrypoint", "python3")
+    isolated = ("run", "--rm", "--network", "none", *LIMITS, "--read-only", "--entrypoint", "python3")
     assert podman(*isolated, image, "-c", code) == "[]"
 
 

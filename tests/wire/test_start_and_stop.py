@@ -1,17 +1,20 @@
 """Starting quickly and lean, refusing to start unsafely, stopping without losing anything."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+from collections.abc import AsyncIterable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 
 from runtime.store import DirectoryStore
-from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
+from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest, SampleStreamResponse
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from tests.kit.server import running_server, start_latentd
 from tests.kit.tiny_package import publish_tiny
@@ -81,7 +84,7 @@ def test_a_port_in_use_is_named(store: DirectoryStore, tmp_path: Path) -> None:
 
 
 async def test_what_is_in_flight_at_sigterm_is_finished(store: DirectoryStore, tmp_path: Path) -> None:
-    """60 requests a transport, against a model slow enough that most of them are waiting."""
+    """40 requests and 20 streams a transport, against a model slow enough that most of them are waiting."""
     publish_tiny(store, "slow", delay=20)
     with running_server(store.root, tmp_path / "state") as server:
         async with (
@@ -89,15 +92,29 @@ async def test_what_is_in_flight_at_sigterm_is_finished(store: DirectoryStore, t
             grpc.aio.insecure_channel(server.grpc) as channel,
         ):
             stub = GenerationStub(channel)
-            over_http = [
-                asyncio.ensure_future(http.post("/v1/samples", json={"model": "slow", "n": 8, "seed": i}))
-                for i in range(60)
-            ]
-            over_grpc = [stub.Sample(SampleRequest(model="slow", n=8, seed=i)) for i in range(60)]
+            asked: list[dict[str, Any]] = [{"model": "slow", "n": 8, "seed": seed} for seed in range(40)]
+            over_http = [asyncio.ensure_future(http.post("/v1/samples", json=body)) for body in asked]
+            over_grpc = [stub.Sample(SampleRequest(**body)) for body in asked]
+            streams = [asyncio.ensure_future(streamed_lines(http, body)) for body in asked[:20]]
+            calls = [asyncio.ensure_future(seeds(stub.SampleStream(SampleRequest(**body)))) for body in asked[:20]]
             await over_http[0]
             await over_grpc[0]
+            assert not all(future.done() for future in (*streams, *calls))
             os.kill(server.pid, signal.SIGTERM)
             assert {answer.status_code for answer in await asyncio.gather(*over_http)} == {200}
             assert {len(answer.images) for answer in await asyncio.gather(*over_grpc)} == {8}
+            assert {tuple(kinds) for kinds in await asyncio.gather(*streams)} == {("image",) * 8 + ("done",)}
+            assert await asyncio.gather(*calls) == [[seed + row for row in range(8)] for seed in range(20)]
         assert server.process.wait(15) == 0
         assert not (tmp_path / "state" / "server.json").exists()
+
+
+async def streamed_lines(http: httpx.AsyncClient, body: dict[str, Any]) -> list[str]:
+    """The kinds of the lines of a stream over HTTP."""
+    answer = await http.post("/v1/samples", json={**body, "stream": True}, headers={"Accept": "application/x-ndjson"})
+    return [json.loads(line)["type"] for line in answer.text.splitlines()]
+
+
+async def seeds(call: AsyncIterable[SampleStreamResponse]) -> list[int]:
+    """The seeds of a stream over gRPC."""
+    return [message.image.seed async for message in call]

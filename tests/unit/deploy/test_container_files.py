@@ -65,9 +65,20 @@ def test_servers_start_with_settings_that_exist_and_have_time_to_drain(services:
 
 def test_a_worker_runs_the_jobs_that_the_servers_leave(services: dict[str, Any]) -> None:
     assert set(services["worker"]["volumes"]) == {"models:/data/models", "state:/data/state"}
+    assert services["worker"]["environment"]["LATENTD_JOB_RUNNER"] == "${LATENTD_JOB_RUNNER:-local}"
     for name in ("latentd", "latentd-gpu"):
         assert load_settings({}, services[name]["environment"]).job_slots == 0
         assert "state:/data/state" in services[name]["volumes"]
+
+
+def test_the_nodes_of_a_cluster_see_what_the_worker_sees_and_ask_for_a_token(services: dict[str, Any]) -> None:
+    assert set(services["ray-node"]["volumes"]) == set(services["worker"]["volumes"])
+    environment = services["worker"]["environment"]
+    settings = load_settings({"job_runner": "ray"}, {"LATENTD_RAY_ADDRESS": environment["LATENTD_RAY_ADDRESS"]})
+    assert settings.ray_address == "http://ray-head:8265"
+    for name in ("ray-head", "ray-node"):
+        assert services[name]["environment"]["RAY_AUTH_MODE"] == "token"
+        assert services[name]["environment"]["RAY_AUTH_TOKEN_PATH"] == f"/run/secrets/{services[name]['secrets'][0]}"
 
 
 def test_one_of_two_servers_is_started_by_default_under_one_name(services: dict[str, Any]) -> None:
@@ -75,6 +86,8 @@ def test_one_of_two_servers_is_started_by_default_under_one_name(services: dict[
         "latentd": ["cpu"],
         "latentd-gpu": ["gpu"],
         "postgres": ["postgres"],
+        "ray-head": ["ray"],
+        "ray-node": ["ray"],
     }
     assert services["latentd-gpu"]["networks"]["default"]["aliases"] == ["latentd"]
     assert re.search(r"^COMPOSE_PROFILES=cpu\b", (CHECKOUT / ".env").read_text(), re.MULTILINE)
@@ -106,9 +119,9 @@ def test_services_are_read_only_without_capabilities_and_published_on_loopback(s
 
 
 def test_commands_of_the_compose_file_are_commands_of_latentd(services: dict[str, Any]) -> None:
-    """Each is accepted by the command line's own parser as far as --help."""
+    """Each is accepted by the command line's own parser as far as --help; those of Ray's nodes are Ray's."""
     for service in ours(services).values():
-        if "command" in service:
+        if "command" in service and "entrypoint" not in service:
             passes(BIN / "latentd", *service["command"], "--help")
 
 

@@ -12,15 +12,14 @@ from service.settings import Settings, load_settings
 from tests.kit.deployed_queries import DEPLOY, RULES
 
 VERSIONS = ("1.32", "1.36")
-OVERLAYS = ("cpu", "gpu")
-OPERATOR = "monitoring.coreos.com/"  # kinds of the Prometheus Operator, of which Kubernetes itself has no schema
+OVERLAYS = ("cpu", "gpu", "ray")
+OPERATORS = ("monitoring.coreos.com/", "ray.io/")  # kinds of operators, of which Kubernetes itself has no schema
 SELECTED = {"app.kubernetes.io/name": "latentd", "app.kubernetes.io/component": "server"}
 
 Manifest = dict[str, Any]
 
 
-@pytest.fixture(scope="module", params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+def built(overlay: str) -> list[Manifest]:
     """Everything that `kubectl apply -k` would send."""
     if shutil.which("kustomize"):
         command = ["kustomize", "build"]
@@ -28,16 +27,37 @@ def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
         command = ["kubectl", "kustomize"]
     else:
         pytest.skip("needs kubectl or kustomize")
-    folder = DEPLOY / "kubernetes" / "overlays" / request.param
-    run = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [*command, DEPLOY / "kubernetes" / "overlays" / overlay], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     return list(yaml.safe_load_all(run.stdout))
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    return built(request.param)
+
+
+@pytest.fixture(scope="module")
+def with_jobs() -> list[Manifest]:
+    return built("ray")
 
 
 def one(manifests: list[Manifest], kind: str, name: str = "latentd") -> Manifest:
     found = [item for item in manifests if (item["kind"], item["metadata"]["name"]) == (kind, name)]
     assert len(found) == 1, f"{len(found)} of {kind} {name}"
     return found[0]
+
+
+def has_jobs(manifests: list[Manifest]) -> bool:
+    return any(item["kind"] == "RayCluster" for item in manifests)
+
+
+def ray_templates(manifests: list[Manifest]) -> list[Manifest]:
+    """Of the pods that KubeRay starts."""
+    specs = [item["spec"] for item in manifests if item["kind"] == "RayCluster"]
+    return [group["template"] for spec in specs for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
 
 
 def pod(manifests: list[Manifest]) -> Manifest:
@@ -57,7 +77,11 @@ def environment(manifests: list[Manifest]) -> dict[str, str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_manifest_is_strictly_valid(manifests: list[Manifest], version: str) -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
-    checked = [item for item in manifests if not item["apiVersion"].startswith(OPERATOR)]
+    checked = [item for item in manifests if not item["apiVersion"].startswith(OPERATORS)]
+    checked += [
+        {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {**template["metadata"], "name": "ray"}}
+        for template in ray_templates(manifests)
+    ]
     assert len(checked) >= 10
     for item in checked:
         kubernetes_validate.validate(item, version, strict=True)
@@ -107,12 +131,14 @@ def test_ports_and_probes_are_the_servers(manifests: list[Manifest]) -> None:
 
 
 def test_the_pod_may_do_nothing_that_it_need_not(manifests: list[Manifest]) -> None:
-    security = container(manifests)["securityContext"]
-    assert security["readOnlyRootFilesystem"] is True
-    assert security["allowPrivilegeEscalation"] is False
-    assert security["capabilities"] == {"drop": ["ALL"]}
-    assert pod(manifests)["securityContext"]["runAsNonRoot"] is True
-    assert pod(manifests)["securityContext"]["runAsUser"] == 10001
+    deployed = [item["spec"]["template"] for item in manifests if item["kind"] == "Deployment"]
+    for template in deployed + ray_templates(manifests):
+        [only] = template["spec"]["containers"]
+        assert only["securityContext"]["readOnlyRootFilesystem"] is True
+        assert only["securityContext"]["allowPrivilegeEscalation"] is False
+        assert only["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert template["spec"]["securityContext"]["runAsUser"] == 10001
     assert pod(manifests)["automountServiceAccountToken"] is False
     assert one(manifests, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -139,10 +165,44 @@ def test_the_autoscaler_owns_the_number_of_servers_and_knows_the_metric(manifest
         assert "cpu" in container(manifests)["resources"]["requests"]
 
 
-def test_the_server_sends_nothing_out(manifests: list[Manifest]) -> None:
+def test_the_server_sends_nothing_out_but_to_its_database_and_object_store(manifests: list[Manifest]) -> None:
     policy = one(manifests, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert "egress" not in policy
+    ports = {port["port"] for rule in policy.get("egress", []) for port in rule["ports"]}
+    assert ports == ({53, 443, 5432} if has_jobs(manifests) else set())
+
+
+def test_jobs_are_the_workers_which_runs_them_on_the_cluster_that_there_is(with_jobs: list[Manifest]) -> None:
+    assert load_settings({}, environment(with_jobs)).job_slots == 0
+    ray = one(with_jobs, "RayCluster", "latentd-ray")
+    worker = one(with_jobs, "Deployment", "latentd-worker")["spec"]["template"]["spec"]
+    values = {entry["name"]: entry.get("value", "of a secret") for entry in worker["containers"][0]["env"]}
+    settings = load_settings({}, values)
+    assert settings.job_runner == "ray"
+    assert settings.ray_address == f"http://{ray['metadata']['name']}-head-svc:8265"
+    assert ray["spec"]["authOptions"] == {"mode": "token"}
+    [token] = [entry for entry in worker["containers"][0]["env"] if entry["name"] == "LATENTD_RAY_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"] == {"name": ray["metadata"]["name"], "key": "auth_token"}
+
+
+def test_all_who_have_a_part_in_a_job_see_the_same_models_and_state(with_jobs: list[Manifest]) -> None:
+    worker = one(with_jobs, "Deployment", "latentd-worker")["spec"]["template"]["spec"]
+    node = one(with_jobs, "RayCluster", "latentd-ray")["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    for spec in (pod(with_jobs), worker, node):
+        claims = {
+            volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+            for volume in spec["volumes"]
+            if "persistentVolumeClaim" in volume
+        }
+        assert claims == {"models": "latentd-models", "state": "latentd-state"}
+        paths = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+        assert (paths["models"], paths["state"]) == ("/data/models", "/data/state")
+    assert container(with_jobs)["envFrom"] == worker["containers"][0]["envFrom"]
+
+
+def test_rays_version_is_that_of_its_image(with_jobs: list[Manifest]) -> None:
+    version = one(with_jobs, "RayCluster", "latentd-ray")["spec"]["rayVersion"]
+    assert f"\nARG RAY={version}\n" in (DEPLOY.parent / "Dockerfile").read_text()
 
 
 def test_the_operator_scrapes_a_port_that_exists_with_a_key_and_the_same_rules(manifests: list[Manifest]) -> None:
