@@ -46,7 +46,7 @@ def jobs_dashboard() -> Json:
         timeseries(
             "Failures",
             "Jobs that failed within the last quarter of an hour.",
-            [Query(f'max by (kind) (delta(latentd_jobs{{{SCOPE},status="failed"}}[15m]) > 0)', "{{kind}}")],
+            [Query(f'max by (kind) (delta(latentd_jobs{{{SCOPE},status="failed"}}[15m]))', "{{kind}}")],
             unit="short",
             width=24,
         ),

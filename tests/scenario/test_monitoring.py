@@ -1,17 +1,17 @@
-"""A real Prometheus scrapes a real server under load: every panel and every rule finds the data it asks for."""
+"""A real Prometheus scrapes a real server under load while a worker trains: every panel and rule finds its data."""
 
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
-import promql_parser
+import openai
 import pytest
 import yaml
 
@@ -19,12 +19,15 @@ from runtime.store import DirectoryStore
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationStub
 from service.keys import KeyFile
-from tests.kit.deployed_queries import DEPLOY, RULES, dashboard_queries, rule_queries, rules
-from tests.kit.server import ServerProcess, running_server
-from tests.kit.tiny_package import publish_tiny
+from tests.kit.deployed_queries import DEPLOY, RULES
+from tests.kit.image_sets import digits as digit_images
+from tests.kit.image_sets import write_npz
+from tests.kit.prometheus_check import without_data
+from tests.kit.server import ServerProcess, running_server, start_latentd
+from tests.scenario.conftest import Trained
 
-LOAD_S = 12.0
-NEEDS_A_GPU = "latentd_gpu_"
+LOAD_S = 60.0
+MODEL = "digits-cgan"
 
 
 @contextmanager
@@ -65,17 +68,9 @@ def _free_port() -> int:
         return port
 
 
-def ask(address: str, expr: str) -> list[Any]:
-    """The result of an instant query."""
-    answer = httpx.get(f"{address}/api/v1/query", params={"query": expr}).json()
-    assert answer["status"] == "success", f"{expr}: {answer.get('error')}"
-    found: list[Any] = answer["data"]["result"]
-    return found
-
-
-def mixed_load(server: ServerProcess, key: str, seconds: float) -> None:
-    """Good and bad requests over every API."""
-    end = time.monotonic() + seconds
+def mixed_load(server: ServerProcess, key: str, over: Callable[[], bool]) -> None:
+    """Good and bad requests over every API, at least for `LOAD_S` and until `over`."""
+    end = time.monotonic() + LOAD_S
     headers = {"Authorization": f"Bearer {key}"}
     with (
         httpx.Client(base_url=server.http, headers=headers, timeout=30) as http,
@@ -83,50 +78,56 @@ def mixed_load(server: ServerProcess, key: str, seconds: float) -> None:
         ThreadPoolExecutor(8) as pool,
     ):
         stub = GenerationStub(channel)
-        while time.monotonic() < end:
-            list(pool.map(lambda seed: http.post("/v1/samples", json={"n": 5, "seed": seed}), range(16)))
-            http.post("/v1/images/generations", json={"prompt": "3"})
-            http.post("/v1/samples", json={"n": 0})
-            http.post("/v1/samples", json={"n": 64, "timeout_ms": 1})
+        sample = partial(http.post, "/v1/samples")
+        while time.monotonic() < end or not over():
+            list(pool.map(lambda seed: sample(json={"model": MODEL, "n": 5, "seed": seed}), range(32)))
+            http.post("/v1/images/generations", json={"model": MODEL, "prompt": "3"})
+            sample(json={"model": MODEL, "n": 0})
+            sample(json={"model": MODEL, "n": 64, "timeout_ms": 1})
             with suppress(grpc.RpcError):
-                stub.Sample(SampleRequest(n=2), metadata=(("authorization", f"Bearer {key}"),))
+                stub.Sample(SampleRequest(model=MODEL, n=2), metadata=(("authorization", f"Bearer {key}"),))
+
+
+@contextmanager
+def worker(store: Path, state: Path) -> Iterator[None]:
+    """`latentd worker` beside the server, which leaves it the jobs; it must stop with exit code 0."""
+    process = start_latentd("worker", "--store", str(store), "--state", str(state), log=state / "worker.log")
+    try:
+        yield
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert code == 0, (state / "worker.log").read_text()
+
+
+def submit_fine_tuning(client: openai.OpenAI, folder: Path) -> str:
+    """A job of half a minute, on dark digits; its id."""
+    folder.mkdir()
+    archive = write_npz(folder / "dark.npz", digit_images((3, 7), 200, inverted=True))
+    file = client.files.create(file=archive, purpose="fine-tune")
+    return client.fine_tuning.jobs.create(
+        model=MODEL, training_file=file.id, suffix="dark", extra_body={"config": {"max_minutes": 0.5}}
+    ).id
 
 
 @pytest.mark.slow
-def test_every_expression_returns_data(store: DirectoryStore, tmp_path: Path) -> None:
-    publish_tiny(store)
+@pytest.mark.timeout(1200)
+def test_every_expression_returns_data(digits: Trained, tmp_path: Path) -> None:
+    shutil.copytree(digits.store, tmp_path / "models")
+    store, state = DirectoryStore(tmp_path / "models"), tmp_path / "state"
     (store.root / "broken" / "1").mkdir(parents=True)
     (store.root / "broken" / "1" / "manifest.json").write_text("{}")
-    state = tmp_path / "state"
-    key = KeyFile(state).create("prometheus")
+    key = KeyFile(state).create("prometheus", scopes=("sample", "train"))
     with (
-        running_server(store.root, state) as server,
+        running_server(store.root, state, "--job-slots", "0") as server,
+        worker(store.root, state),
         prometheus(tmp_path, server.http.removeprefix("http://"), key) as address,
+        openai.OpenAI(base_url=f"{server.http}/v1", api_key=key, max_retries=0) as client,
     ):
-        mixed_load(server, key, LOAD_S)
-        empty = [
-            query.where
-            for query in dashboard_queries()
-            if NEEDS_A_GPU not in query.expr and not ask(address, query.expr)
-        ]
-        assert empty == []
-        recorded = [rule["record"] for rule in rules() if "record" in rule]
-        assert [name for name in recorded if not ask(address, name)] == []
-        for query in rule_queries():
-            ask(address, query.expr)
-            assert [name for name in selectors(query.expr) if NEEDS_A_GPU not in name and not ask(address, name)] == []
+        job = submit_fine_tuning(client, tmp_path / "images")
+        mixed_load(server, key, lambda: client.fine_tuning.jobs.retrieve(job).finished_at is not None)
+        done = client.fine_tuning.jobs.retrieve(job)
+        assert done.status == "succeeded", done.error
+        assert without_data(address) == []
         alerts = httpx.get(f"{address}/api/v1/alerts").json()["data"]["alerts"]
         assert {alert["labels"]["alertname"] for alert in alerts} == {"LatentdPackageRefused"}
-
-
-def selectors(expr: str) -> list[str]:
-    """What an expression selects; without the codes of failures, of which there are none here."""
-    found: list[str] = []
-
-    def visit(node: promql_parser.Expr) -> None:
-        if isinstance(node, promql_parser.VectorSelector):
-            kept = [matcher for matcher in node.matchers.matchers if matcher.name != "code"]
-            found.append(f"{node.name}{{{','.join(map(str, kept))}}}")
-
-    promql_parser.walk(promql_parser.parse(expr), visit)
-    return found
