@@ -147,7 +147,7 @@ COPY --from=serve-cpu-build /opt/latentd /opt/latentd
 USER 10001:10001
 EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
-# Without urllib, which would take ten times as long to load.
+# Without urllib, which would take ten times as long to load. Another port is told by LATENTD_HTTP_PORT, not by a flag.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python3", "-ISc", "import os, socket; s = socket.create_connection(('127.0.0.1', int(os.environ.get('LATENTD_HTTP_PORT', 8000))), 2); s.sendall(b'GET /livez HTTP/1.0\\r\\n\\r\\n'); assert b' 200 ' in s.recv(64)"]
 ENTRYPOINT ["latentd"]

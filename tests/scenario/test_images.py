@@ -65,9 +65,9 @@ def running(image: str, store: Path, state: Path) -> Iterator[tuple[str, str]]:
     http_port, grpc_port = free_ports()
     container = podman(
         *("run", "--detach", "--read-only", "--network", "host", *LIMITS, "--cap-drop", "all"),
+        *("--env", f"LATENTD_HTTP_PORT={http_port}", "--env", f"LATENTD_GRPC_PORT={grpc_port}"),
         *("--volume", f"{store}:/data/models:ro", "--volume", f"{state}:/data/state", image),
-        *("serve", "--store", "/data/models", "--state", "/data/state"),
-        *("--http-port", str(http_port), "--grpc-port", str(grpc_port), "--log-format", "json"),
+        *("serve", "--store", "/data/models", "--state", "/data/state", "--log-format", "json"),
     )
     url = f"http://127.0.0.1:{http_port}"
     try:
@@ -102,7 +102,7 @@ def test_it_serves_read_only_as_nobody_and_finishes_what_is_in_flight(image: str
     store, state = DirectoryStore(tmp_path / "models"), tmp_path / "state"
     state.mkdir()
     publish_tiny(store, delay=20)
-    for folder in (tmp_path, *tmp_path.parents[:3]):  # pytest's are closed to other users
+    for folder in (tmp_path, *tmp_path.parents[:2]):  # pytest's own are closed to other users
         folder.chmod(0o755)
     with running(image, store.root, state) as (container, url):
         assert httpx.post(f"{url}/v1/samples", json={"n": 4}).status_code == 200
