@@ -35,6 +35,7 @@ class Pace:
 
     Attributes:
         look: between two looks at processes and queue.
+        idle: between two looks at the queue while nothing runs: each is a query, which a server at rest pays for.
         renew: between two renewals of a lease, which is also how soon a cancel is seen.
         recover: between two looks for jobs whose runner is gone.
         save: a process that was asked to save may take so long before it is killed.
@@ -42,6 +43,7 @@ class Pace:
     """
 
     look: float = 0.2
+    idle: float = 0.5
     renew: float = 1.0
     recover: float = 2.0
     save: float = 30.0
@@ -115,7 +117,7 @@ class Supervisor:
         try:
             while not self._stop.is_set():
                 self._round()
-                self._stop.wait(self._pace.look)
+                self._stop.wait(self._pace.look if self._running else self._pace.idle)
             self._end()
         finally:
             self._heartbeat.close()

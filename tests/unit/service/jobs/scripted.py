@@ -16,7 +16,7 @@ from service.jobs.records import Job
 from service.jobs.runner import Runner
 from service.jobs.supervisor import Pace, Supervisor
 
-PACE = Pace(look=0.02, renew=0.1, recover=0.1, save=5.0)
+PACE = Pace(look=0.02, idle=0.02, renew=0.1, recover=0.1, save=5.0)
 
 HEAD = """
 import os, pathlib, signal, sys, time

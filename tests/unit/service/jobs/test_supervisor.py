@@ -171,7 +171,7 @@ def test_pause_lets_it_save_and_resume_goes_on(jobs: JobStore, database: Databas
 
 def test_a_process_that_does_not_save_in_time_is_killed(jobs: JobStore, database: Database, folders: Path) -> None:
     job = submit(jobs, "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP)
-    pace = Pace(look=0.02, renew=0.1, recover=0.1, save=0.3)
+    pace = Pace(look=0.02, idle=0.02, renew=0.1, recover=0.1, save=0.3)
     with supervising(database, folders, Scripted(), pace=pace):
         wait_until_it_runs(jobs, job)
         jobs.pause(job.id, "dataset")
