@@ -14,7 +14,9 @@
 # --build-arg REVISION="$(git rev-parse HEAD)" puts the commit into the image's labels.
 
 FROM python:3.11-slim-bookworm AS python
-ENV PATH=/opt/latentd/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# onnxruntime would keep an identifier in the home folder, say on stderr that it cannot, and report home.
+ENV PATH=/opt/latentd/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1
 
 # Dependencies are layers of their own: a change of the code does not install them again.
 FROM python AS dependencies
@@ -67,7 +69,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt "ray[default]==$RAY"
 
 FROM nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04 AS gpu-python
-ENV PATH=/opt/latentd/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# onnxruntime would keep an identifier in the home folder, say on stderr that it cannot, and report home.
+ENV PATH=/opt/latentd/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv \

@@ -28,12 +28,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def podman(*arguments: str | Path) -> str:
     """What `podman` printed; an error is the test's."""
+    return _podman(*arguments).stdout.strip()
+
+
+def logged(container: str) -> list[str]:
+    """The lines that the container's process wrote to stderr, where a server logs."""
+    return _podman("logs", container).stderr.strip().splitlines()
+
+
+def _podman(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     storage = ("--root", IMAGES / "storage", "--runroot", IMAGES / "run", "--storage-driver", "overlay")
-    run = subprocess.run(
-        ["podman", *storage, "--runtime", "runc", *arguments], capture_output=True, text=True, check=False
-    )
+    options = (*storage, "--runtime", "runc", "--log-level", "error")
+    run = subprocess.run(["podman", *options, *arguments], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout.strip()
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +81,7 @@ def running(image: str, store: Path, state: Path) -> Iterator[tuple[str, str]]:
     try:
         end = time.monotonic() + 60
         while not _ready(url):
-            assert time.monotonic() < end, podman("logs", container)
+            assert time.monotonic() < end, "\n".join(logged(container))
             time.sleep(0.2)
         yield container, url
     finally:
@@ -117,5 +125,5 @@ def test_it_serves_read_only_as_nobody_and_finishes_what_is_in_flight(image: str
             podman("stop", "--time", "40", container)
             assert [answer.result().status_code for answer in asked] == [200] * 4
         assert podman("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
-        lines = [json.loads(line) for line in podman("logs", container).splitlines()]
+        lines = [json.loads(line) for line in logged(container)]
     assert lines[-1]["message"] == "stopped"
