@@ -260,9 +260,8 @@ class TestAnybody:
 
     def test_deadline(self, served: Served, client: str) -> None:
         answer = CLIENTS[client](served.asked(model="slow", n=64, timeout_s=0.02))
-        expect(
-            client, "deadline", answer, "Deadline Exceeded" if client == "native grpc" else "of 64 images were ready"
-        )
+        gave_up_first = client == "native grpc" and answer[1] == "Deadline Exceeded"  # gRPC's own client watches, too
+        expect(client, "deadline", answer, "" if gave_up_first else "of 64 images were ready")
 
     def test_internal(self, served: Served, client: str) -> None:
         """A key file that breaks while the server runs lets nobody in, and tells nobody why."""
