@@ -45,6 +45,7 @@ from service.tracing import NO_TRACING, Tracing
 from service.trials import Trials
 
 _LOG = logging.getLogger("latentd")
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
 
 
@@ -92,9 +93,9 @@ async def serve(settings: Settings) -> None:
         RuntimeError: onnxruntime is missing or installed twice; tracing is wanted but not installed.
     """
     check_onnxruntime()
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for name in _STOPPING:
+        loop.add_signal_handler(name, stop.set)
     server = _build(settings)
     await server.grpc.start()
     http = asyncio.create_task(server.http.serve(sockets=[server.http_socket]))
@@ -104,6 +105,9 @@ async def serve(settings: Settings) -> None:
     poll = asyncio.create_task(server.core.registry.poll(settings.poll_seconds)) if settings.poll_seconds else None
     await stop.wait()
     await _stop(server, http, poll)
+    for name in _STOPPING:  # all is done; one more must not make it look like a failure
+        loop.remove_signal_handler(name)
+        signal.signal(name, signal.SIG_IGN)
 
 
 def _build(settings: Settings) -> _Server:

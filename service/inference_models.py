@@ -5,7 +5,8 @@ Source: Triton's `extension_model_configuration.md` and `extension_statistics.md
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from service.errors import InvalidRequest, Unimplemented
 from service.inference_tensors import PLATFORM, input_specs, output_specs
@@ -16,7 +17,77 @@ BACKEND = "onnxruntime"
 _IGNORED = "unload_dependents"  # no model here has any
 
 
-def model_config(model: ServedModel, max_images: int) -> dict[str, Any]:
+class ConfigTensor(TypedDict):
+    """A `ModelInput` or `ModelOutput`."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class ConfigInput(ConfigTensor):
+    """A `ModelInput`."""
+
+    optional: bool
+
+
+class TransactionPolicy(TypedDict):
+    """A `ModelTransactionPolicy`."""
+
+    decoupled: bool
+
+
+class ModelConfig(TypedDict):
+    """Tensors without their batch dimension, and the most rows of a request."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: int
+    input: list[ConfigInput]
+    output: list[ConfigTensor]
+    model_transaction_policy: TransactionPolicy
+
+
+class Duration(TypedDict):
+    """A `StatisticDuration`."""
+
+    count: int
+    ns: int
+
+
+class InferStatistics(TypedDict):
+    """Counts and times of requests, and of their parts."""
+
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class BatchStatistics(TypedDict):
+    """Of one batch size; none is kept."""
+
+    batch_size: int
+
+
+class ModelStatistics(TypedDict):
+    """Of a version since it was loaded."""
+
+    name: str
+    version: str
+    last_inference: int
+    inference_count: int
+    execution_count: int
+    inference_stats: InferStatistics
+    batch_stats: list[BatchStatistics]
+
+
+def model_config(model: ServedModel, max_images: int) -> ModelConfig:
     """A `ModelConfig`: tensors without their batch dimension, and the most rows of a request."""
     return {
         "name": model.name,
@@ -35,7 +106,7 @@ def model_config(model: ServedModel, max_images: int) -> dict[str, Any]:
     }
 
 
-def model_statistics(model: ServedModel) -> dict[str, Any]:
+def model_statistics(model: ServedModel) -> ModelStatistics:
     """A `ModelStatistics` since the version was loaded, over every precision and transport."""
     lanes = [lane.statistics for lane in model.lanes.values()]
     run = _sum(lane.run for lane in lanes)
@@ -75,6 +146,6 @@ def check_repository_parameters(parameters: Mapping[str, object]) -> None:
             raise InvalidRequest.unknown(f"parameters.{name}", parameters[name], [_IGNORED])
 
 
-def _sum(tallies: Iterable[Tally]) -> dict[str, int]:
+def _sum(tallies: Iterable[Tally]) -> Duration:
     listed = list(tallies)
     return {"count": sum(tally.count for tally in listed), "ns": sum(tally.ns for tally in listed)}

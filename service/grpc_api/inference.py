@@ -96,7 +96,7 @@ class InferenceService(GRPCInferenceServiceServicer):
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:
         """Tensors without their batch dimension, and the most images of a request."""
         model = await self._engine.registry.get(_reference(request.name, request.version))
-        config = ParseDict(model_config(model, self._engine.max_images), pb.ModelConfig())
+        config = ParseDict(dict(model_config(model, self._engine.max_images)), pb.ModelConfig())
         return pb.ModelConfigResponse(config=config)
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Any) -> pb.ModelStatisticsResponse:
@@ -108,7 +108,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         else:
             models = [each for model in registry.served() for each in registry.loaded(model.name)]
         return pb.ModelStatisticsResponse(
-            model_stats=[ParseDict(model_statistics(model), pb.ModelStatistics()) for model in models]
+            model_stats=[ParseDict(dict(model_statistics(model)), pb.ModelStatistics()) for model in models]
         )
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Any) -> pb.RepositoryIndexResponse:

@@ -1,10 +1,11 @@
 """Aliases over HTTP: names that stand for a version, with a share of the requests on another."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
 from service.aliases import Alias
+from service.http_api.answers import AliasObject, Canary, Listed
 from service.http_api.requests import body_schema, engine_of, read_json
 
 router = APIRouter(tags=["latentd"])
@@ -15,20 +16,20 @@ AliasPath = Annotated[str, Path(description="lower-case letters, digits, '.', '_
 
 
 @router.get("/v1/aliases", summary="List aliases")
-async def list_aliases(request: Request) -> dict[str, Any]:
+async def list_aliases(request: Request) -> Listed[AliasObject]:
     """Every alias with what it stands for."""
     aliases = engine_of(request).registry.aliases()
     return {"object": "list", "data": [alias_body(name, alias) for name, alias in aliases.items()]}
 
 
 @router.get("/v1/aliases/{alias}", summary="One alias")
-async def get_alias(request: Request, alias: AliasPath) -> dict[str, Any]:
+async def get_alias(request: Request, alias: AliasPath) -> AliasObject:
     """What an alias stands for."""
     return alias_body(alias, engine_of(request).registry.alias(alias))
 
 
 @router.put("/v1/aliases/{alias}", summary="Set an alias", openapi_extra=body_schema(Alias, _EXAMPLE))
-async def put_alias(request: Request, alias: AliasPath) -> dict[str, Any]:
+async def put_alias(request: Request, alias: AliasPath) -> AliasObject:
     """Set or replace an alias, all at once; requests that have begun end on their version. Scope: admin."""
     body = await read_json(request, Alias)
     await engine_of(request).registry.set_alias(alias, body)
@@ -42,6 +43,9 @@ async def delete_alias(request: Request, alias: AliasPath) -> Response:
     return Response(status_code=204)
 
 
-def alias_body(name: str, alias: Alias) -> dict[str, Any]:
+def alias_body(name: str, alias: Alias) -> AliasObject:
     """The alias object."""
-    return {"object": "alias", "alias": name, **alias.model_dump(mode="json")}
+    canary: Canary | None = None
+    if alias.canary is not None:
+        canary = {"target": alias.canary.target, "weight": alias.canary.weight}
+    return {"object": "alias", "alias": name, "target": alias.target, "canary": canary}

@@ -12,6 +12,7 @@ _NAMED = {
     "precision": {"enum": ["fp32", "fp16", "int8"]},
     "created": {"type": "integer", "description": "seconds since the epoch"},
 }
+_TEXTS = ("text/event-stream", "application/x-ndjson")
 _BASE64 = "iVBORw0KGgo="
 
 
@@ -20,9 +21,13 @@ def _object(properties: dict[str, Any], *, optional: tuple[str, ...] = ()) -> di
     return {"type": "object", "required": required, "properties": properties}
 
 
+def _coded(media_type: str) -> dict[str, Any]:
+    return {"type": "string"} if media_type in _TEXTS else {"type": "string", "format": "binary"}
+
+
 def _answer(schema: dict[str, Any], example: dict[str, Any], *media_types: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: JSON, and whatever else it answers with."""
-    content: dict[str, Any] = {media_type: {} for media_type in media_types}
+    content: dict[str, Any] = {media_type: {"schema": _coded(media_type)} for media_type in media_types}
     return {200: {"content": {**content, "application/json": {"schema": schema, "example": example}}}}
 
 

@@ -1,14 +1,14 @@
 """Data-set jobs: what `latentd synthesize` does, as a job. Every route needs a key with the scope `train`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
-from starlette.responses import JSONResponse
 
 from runtime.latents import MAX_SEED
-from service.http_api.event_stream import event_stream, wants_stream
+from service.http_api.answers import DataSetJob, JobEvent, Paged
 from service.http_api.job_parts import desk_of
+from service.http_api.job_routes import add_job_routes, error_body
 from service.http_api.paging import page, page_schema, query_integer
 from service.http_api.requests import body_schema, read_json
 from service.jobs.intake import DataSetRequest
@@ -49,66 +49,21 @@ _EXAMPLE = {"model": "digits-cgan", "n_per_class": 100, "format": "webdataset", 
 
 
 @router.post("", summary="Make a data set", openapi_extra=body_schema(DataSetBody, _EXAMPLE))
-async def create(request: Request) -> dict[str, Any]:
+async def create(request: Request) -> DataSetJob:
     """A new job. With an `Idempotency-Key`, sending the request again returns the first job."""
     body = await read_json(request, DataSetBody)
     return job_body(await desk_of(request).intake.data_set(body.to_request(), request.headers.get("idempotency-key")))
 
 
 @router.get("", summary="List data-set jobs", openapi_extra=page_schema(100, 20))
-async def list_jobs(request: Request) -> dict[str, Any]:
+async def list_jobs(request: Request) -> Paged[DataSetJob]:
     """Jobs, newest first."""
     limit = query_integer(request, "limit", 20, 1, 100)
     found = await desk_of(request).page("dataset", after=request.query_params.get("after"), limit=limit)
     return page([job_body(job) for job in found.items], has_more=found.has_more)
 
 
-@router.get("/{job_id}", summary="One data-set job")
-async def get(request: Request, job_id: str) -> dict[str, Any]:
-    """A job; `files` of one that succeeded are to be downloaded from `/v1/files/{id}/content`."""
-    return job_body(await desk_of(request).get(job_id, "dataset"))
-
-
-@router.post("/{job_id}/cancel", summary="Cancel a data-set job")
-async def cancel(request: Request, job_id: str) -> dict[str, Any]:
-    """Cancel a job; 409 once its result is being published."""
-    return job_body(await desk_of(request).cancel(job_id, "dataset"))
-
-
-@router.post("/{job_id}/pause", summary="Pause a data-set job")
-async def pause(request: Request, job_id: str) -> dict[str, Any]:
-    """Let a job stop; it is `paused` when it has."""
-    return job_body(await desk_of(request).pause(job_id, "dataset"))
-
-
-@router.post("/{job_id}/resume", summary="Resume a data-set job")
-async def resume(request: Request, job_id: str) -> dict[str, Any]:
-    """Let a paused job go on."""
-    return job_body(await desk_of(request).resume(job_id, "dataset"))
-
-
-@router.get(
-    "/{job_id}/events",
-    summary="Events of a data-set job",
-    response_class=Response,
-    responses={200: {"content": {"application/json": {}, "text/event-stream": {}}}},
-    openapi_extra=page_schema(1000, 20, stream="true: as with Accept: text/event-stream"),
-)
-async def events(request: Request, job_id: str) -> Response:
-    """Events, newest first; with `Accept: text/event-stream` from the first (or the one behind `Last-Event-ID`) on, as
-    they come."""
-    desk = desk_of(request)
-    await desk.get(job_id, "dataset")
-    if wants_stream(request):
-        return await event_stream(request, desk, job_id, event_body)
-    found = await desk.events(
-        job_id, after=request.query_params.get("after"), limit=query_integer(request, "limit", 20, 1, 1000)
-    )
-    items = [event_body(found.job, event) for event in found.page.items]
-    return JSONResponse(page(items, has_more=found.page.has_more))
-
-
-def job_body(job: Job) -> dict[str, Any]:
+def job_body(job: Job) -> DataSetJob:
     """The job object."""
     options, result = job.request["options"], job.result or {}
     return {
@@ -120,18 +75,23 @@ def job_body(job: Job) -> dict[str, Any]:
         "finished_at": None if job.finished_at is None else int(job.finished_at),
         "n": options["count"],
         "n_per_class": options["per_class"],
-        **{name: options[name] for name in ("format", "classes", "seed", "truncation", "precision", "image_format")},
+        "format": options["format"],
+        "classes": options["classes"],
+        "seed": options["seed"],
+        "truncation": options["truncation"],
+        "precision": options["precision"],
+        "image_format": options["image_format"],
         "shard_size": options["shard_rows"],
         "include_report": options["include_report"],
         "rows": result.get("rows"),
         "files": result.get("files", []),
-        "error": None if job.error is None else {**job.error, "param": None},
+        "error": error_body(job),
         "state": job.state,
         "attempt": job.attempt,
     }
 
 
-def event_body(job: Job, event: Event) -> dict[str, Any]:
+def event_body(job: Job, event: Event) -> JobEvent:
     """The event object."""
     return {
         "id": f"dsevent-{job.id.partition('-')[2]}-{event.sequence}",
@@ -143,3 +103,6 @@ def event_body(job: Job, event: Event) -> dict[str, Any]:
         "data": None if event.data is None else dict(event.data),
         "sequence": event.sequence,
     }
+
+
+add_job_routes(router, kind="dataset", noun="data-set job", model=DataSetJob, to_body=job_body, to_event=event_body)

@@ -1,7 +1,7 @@
 """Server-sent events (WHATWG HTML, section 9.2) of a job, from wherever a client left off."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -33,7 +33,7 @@ def last_event_id(request: Request) -> int:
 
 
 async def event_stream(
-    request: Request, desk: JobDesk, job_id: str, body: Callable[[Job, Event], dict[str, Any]]
+    request: Request, desk: JobDesk, job_id: str, body: Callable[[Job, Event], Mapping[str, Any]]
 ) -> StreamingResponse:
     """Events of a job as they come, each with its number as its id; ends with ``[DONE]`` when the job is over."""
     after = last_event_id(request)

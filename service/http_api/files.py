@@ -6,7 +6,6 @@ Every route needs a key with the scope `train`.
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from service.errors import InvalidRequest
 from service.files.file_store import UPLOADED, StoredFile
+from service.http_api.answers import Deleted, FileObject, Paged
 from service.http_api.job_parts import files_of
 from service.http_api.multipart import Upload, begin_upload
 from service.http_api.paging import page, page_schema, query_integer
@@ -48,7 +48,7 @@ _FORM = {
 
 
 @router.post("", summary="Upload images", openapi_extra=_FORM)
-async def upload(request: Request) -> dict[str, Any]:
+async def upload(request: Request) -> FileObject:
     """Images to fine-tune with: a .zip or .tar with one folder per class or IDX files, .npz, .parquet, WebDataset.
 
     The answer's `report` says what was found: images, classes, sizes, and what was left out. A file that is refused
@@ -63,7 +63,7 @@ async def upload(request: Request) -> dict[str, Any]:
 @router.get(
     "", summary="List files", openapi_extra=page_schema(10_000, 100, order="asc or desc", purpose="files of it alone")
 )
-async def list_files(request: Request) -> dict[str, Any]:
+async def list_files(request: Request) -> Paged[FileObject]:
     """Files that have not expired, newest first."""
     order = request.query_params.get("order", "desc")
     if order not in ("asc", "desc"):
@@ -83,13 +83,13 @@ async def list_files(request: Request) -> dict[str, Any]:
 
 
 @router.get("/{file_id}", summary="One file")
-async def get_file(request: Request, file_id: str) -> dict[str, Any]:
+async def get_file(request: Request, file_id: str) -> FileObject:
     """What is known of a file."""
     return file_body(await asyncio.to_thread(files_of(request).get, file_id))
 
 
 @router.delete("/{file_id}", summary="Delete a file")
-async def delete_file(request: Request, file_id: str) -> dict[str, Any]:
+async def delete_file(request: Request, file_id: str) -> Deleted:
     """Delete a file; 409 while a job that is not over reads it."""
     await asyncio.to_thread(files_of(request).delete, file_id)
     return {"id": file_id, "object": "file", "deleted": True}
@@ -120,7 +120,7 @@ async def content(request: Request, file_id: str) -> Response:
     return StreamingResponse(pieces, status, headers, media_type="application/octet-stream")
 
 
-def file_body(file: StoredFile) -> dict[str, Any]:
+def file_body(file: StoredFile) -> FileObject:
     """The file object, with our own fields beside OpenAI's."""
     return {
         "id": file.id,

@@ -5,14 +5,14 @@ Every route needs a key with the scope `train`, promotion one with `admin`.
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
-from starlette.responses import JSONResponse
 
 from service.errors import InvalidRequest
 from service.http_api.aliases import alias_body
-from service.http_api.event_stream import event_stream, wants_stream
+from service.http_api.answers import AliasObject, Checkpoint, FineTuningJob, JobEvent, Paged
 from service.http_api.job_parts import desk_of
+from service.http_api.job_routes import add_job_routes, error_body
 from service.http_api.paging import page, page_schema, query_integer
 from service.http_api.requests import body_schema, read_json
 from service.jobs.intake import FineTuneRequest
@@ -111,7 +111,7 @@ _EXAMPLE = {"model": "digits-cgan", "training_file": "file-0123456789abcdef01234
 
 
 @router.post("", summary="Fine-tune a model", openapi_extra=body_schema(FineTuningBody, _EXAMPLE))
-async def create(request: Request) -> dict[str, Any]:
+async def create(request: Request) -> FineTuningJob:
     """A new job. With an `Idempotency-Key`, sending the request again returns the first job."""
     body = await read_json(request, FineTuningBody)
     key = request.headers.get("idempotency-key")
@@ -119,7 +119,7 @@ async def create(request: Request) -> dict[str, Any]:
 
 
 @router.get("", summary="List fine-tuning jobs", openapi_extra=page_schema(100, 20))
-async def list_jobs(request: Request) -> dict[str, Any]:
+async def list_jobs(request: Request) -> Paged[FineTuningJob]:
     """Jobs, newest first; ``metadata[key]=value`` keeps those that carry it."""
     limit = query_integer(request, "limit", 20, 1, 100)
     wanted = {
@@ -138,64 +138,19 @@ async def list_jobs(request: Request) -> dict[str, Any]:
     return page([job_body(job) for job in found.items], has_more=found.has_more)
 
 
-@router.get("/{job_id}", summary="One fine-tuning job")
-async def get(request: Request, job_id: str) -> dict[str, Any]:
-    """A job. One that succeeded names its model, which can be sampled at once."""
-    return job_body(await desk_of(request).get(job_id, "fine_tuning"))
-
-
-@router.post("/{job_id}/cancel", summary="Cancel a fine-tuning job")
-async def cancel(request: Request, job_id: str) -> dict[str, Any]:
-    """Cancel a job; 409 once its result is being published."""
-    return job_body(await desk_of(request).cancel(job_id, "fine_tuning"))
-
-
-@router.post("/{job_id}/pause", summary="Pause a fine-tuning job")
-async def pause(request: Request, job_id: str) -> dict[str, Any]:
-    """Let a job save and stop; it is `paused` when it has."""
-    return job_body(await desk_of(request).pause(job_id, "fine_tuning"))
-
-
-@router.post("/{job_id}/resume", summary="Resume a fine-tuning job")
-async def resume(request: Request, job_id: str) -> dict[str, Any]:
-    """Let a paused job go on."""
-    return job_body(await desk_of(request).resume(job_id, "fine_tuning"))
-
-
 @router.post(
     "/{job_id}/promote",
     summary="Serve a fine-tuned model under an alias",
     openapi_extra=body_schema(PromotionBody, {"alias": "stable", "weight": 0.1}),
 )
-async def promote(request: Request, job_id: str) -> dict[str, Any]:
+async def promote(request: Request, job_id: str) -> AliasObject:
     """Set an alias to the model that a job made, or let it have a share of the alias's requests. Scope: admin."""
     body = await read_json(request, PromotionBody)
     return alias_body(body.alias, await desk_of(request).promote(job_id, body.alias, body.weight))
 
 
-@router.get(
-    "/{job_id}/events",
-    summary="Events of a fine-tuning job",
-    response_class=Response,
-    responses={200: {"content": {"application/json": {}, "text/event-stream": {}}}},
-    openapi_extra=page_schema(1000, 20, stream="true: as with Accept: text/event-stream"),
-)
-async def events(request: Request, job_id: str) -> Response:
-    """Events, newest first; with `Accept: text/event-stream` from the first (or the one behind `Last-Event-ID`) on, as
-    they come."""
-    desk = desk_of(request)
-    await desk.get(job_id, "fine_tuning")
-    if wants_stream(request):
-        return await event_stream(request, desk, job_id, event_body)
-    found = await desk.events(
-        job_id, after=request.query_params.get("after"), limit=query_integer(request, "limit", 20, 1, 1000)
-    )
-    items = [event_body(found.job, event) for event in found.page.items]
-    return JSONResponse(page(items, has_more=found.page.has_more))
-
-
 @router.get("/{job_id}/checkpoints", summary="Checkpoints of a fine-tuning job", openapi_extra=page_schema(100, 10))
-async def checkpoints(request: Request, job_id: str) -> dict[str, Any]:
+async def checkpoints(request: Request, job_id: str) -> Paged[Checkpoint]:
     """Saved states of a job, newest first."""
     desk = desk_of(request)
     await desk.get(job_id, "fine_tuning")
@@ -208,7 +163,7 @@ async def checkpoints(request: Request, job_id: str) -> dict[str, Any]:
     return page([_checkpoint(found.job, event) for event in found.page.items], has_more=found.page.has_more)
 
 
-def job_body(job: Job) -> dict[str, Any]:
+def job_body(job: Job) -> FineTuningJob:
     """The job object, with our own fields beside OpenAI's."""
     request, config = job.request, job.request["config"]
     hyperparameters = {wire: config[own] if config[own] is not None else "auto" for wire, own in _CHOSEN.items()}
@@ -231,7 +186,7 @@ def job_body(job: Job) -> dict[str, Any]:
         "integrations": [],
         "metadata": request.get("metadata"),
         "seed": config["seed"],
-        "error": None if job.error is None else {**job.error, "param": None},
+        "error": error_body(job),
         "state": job.state,
         "attempt": job.attempt,
         "name": request["name"],
@@ -240,7 +195,7 @@ def job_body(job: Job) -> dict[str, Any]:
     }
 
 
-def event_body(job: Job, event: Event) -> dict[str, Any]:
+def event_body(job: Job, event: Event) -> JobEvent:
     """The event object."""
     return {
         "id": f"ftevent-{job.id.partition('-')[2]}-{event.sequence}",
@@ -254,7 +209,7 @@ def event_body(job: Job, event: Event) -> dict[str, Any]:
     }
 
 
-def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
+def _checkpoint(job: Job, event: Event) -> Checkpoint:
     data = dict(event.data or {})
     step = data.get("images", data.get("steps", 0))
     return {
@@ -271,3 +226,8 @@ def _checkpoint(job: Job, event: Event) -> dict[str, Any]:
 def _put(config: dict[str, Any], name: str, value: object, where: str) -> None:
     if config.setdefault(name, value) != value:
         raise InvalidRequest.field(where, value, f"{config[name]!r}, as config.{name} says, or one of the two alone")
+
+
+add_job_routes(
+    router, kind="fine_tuning", noun="fine-tuning job", model=FineTuningJob, to_body=job_body, to_event=event_body
+)

@@ -15,6 +15,14 @@ from runtime import __version__
 from service.engine import SampleResult
 from service.errors import InvalidRequest, NotReady
 from service.http_api import answer_schemas
+from service.http_api.answers import (
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorMetadata,
+)
 from service.http_api.requests import (
     ON_LOOP_BYTES,
     decode_large,
@@ -106,19 +114,19 @@ _INFER_BODY: dict[str, Any] = {
 
 
 @router.get("", summary="Server metadata")
-async def server_metadata() -> dict[str, Any]:
+async def server_metadata() -> ServerMetadata:
     """Name, version and protocol extensions."""
     return {"name": "latentd", "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 @router.get("/health/live", summary="Liveness")
-async def live() -> dict[str, bool]:
+async def live() -> ServerLive:
     """200 while the process answers."""
     return {"live": True}
 
 
 @router.get("/health/ready", summary="Readiness")
-async def ready(request: Request) -> dict[str, bool]:
+async def ready(request: Request) -> ServerReady:
     """200 once models are loaded, 503 before and while shutting down."""
     lifecycle: Lifecycle = request.app.state.lifecycle
     if not lifecycle.ready:
@@ -128,7 +136,7 @@ async def ready(request: Request) -> dict[str, bool]:
 
 @router.get("/models/{name}", summary="Model metadata")
 @router.get("/models/{name}/versions/{version}", summary="Model metadata of a version")
-async def model_metadata(request: Request, name: str, version: str = "") -> dict[str, Any]:
+async def model_metadata(request: Request, name: str, version: str = "") -> ModelMetadata:
     """Names, datatypes and shapes of the model's tensors."""
     model = await _model(request, name, version)
     return {
@@ -142,7 +150,7 @@ async def model_metadata(request: Request, name: str, version: str = "") -> dict
 
 @router.get("/models/{name}/ready", summary="Model readiness")
 @router.get("/models/{name}/versions/{version}/ready", summary="Readiness of a version")
-async def model_ready(request: Request, name: str, version: str = "") -> dict[str, Any]:
+async def model_ready(request: Request, name: str, version: str = "") -> ModelReady:
     """200 when the model can answer."""
     model = await _model(request, name, version)
     return {"name": model.name, "ready": True}
@@ -282,7 +290,7 @@ def _mapping(source: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _spec(spec: TensorSpec) -> dict[str, Any]:
+def _spec(spec: TensorSpec) -> TensorMetadata:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 

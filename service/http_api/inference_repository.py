@@ -8,8 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from service.http_api.answers import IndexEntry, Statistics
 from service.http_api.requests import body_schema, engine_of, read_json
-from service.inference_models import check_repository_parameters, model_config, model_statistics
+from service.inference_models import (
+    ModelConfig,
+    check_repository_parameters,
+    model_config,
+    model_statistics,
+)
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -31,7 +37,7 @@ class RepositoryBody(BaseModel):
 
 
 @router.get("/models/stats", summary="Statistics of every loaded version")
-async def all_statistics(request: Request) -> dict[str, Any]:
+async def all_statistics(request: Request) -> Statistics:
     """Counts and times since each version was loaded."""
     registry = engine_of(request).registry
     return {
@@ -41,7 +47,7 @@ async def all_statistics(request: Request) -> dict[str, Any]:
 
 @router.get("/models/{name}/stats", summary="Statistics of a model")
 @router.get("/models/{name}/versions/{version}/stats", summary="Statistics of a version")
-async def statistics(request: Request, name: str, version: str = "") -> dict[str, Any]:
+async def statistics(request: Request, name: str, version: str = "") -> Statistics:
     """Counts and times since each version was loaded; without a version, of every loaded one."""
     registry = engine_of(request).registry
     model = await registry.get(f"{name}@{version}" if version else name)
@@ -51,7 +57,7 @@ async def statistics(request: Request, name: str, version: str = "") -> dict[str
 
 @router.get("/models/{name}/config", summary="Configuration of a model")
 @router.get("/models/{name}/versions/{version}/config", summary="Configuration of a version")
-async def config(request: Request, name: str, version: str = "") -> dict[str, Any]:
+async def config(request: Request, name: str, version: str = "") -> ModelConfig:
     """Tensors without their batch dimension, and the most images of a request."""
     engine = engine_of(request)
     return model_config(await engine.registry.get(f"{name}@{version}" if version else name), engine.max_images)
@@ -60,7 +66,7 @@ async def config(request: Request, name: str, version: str = "") -> dict[str, An
 @router.post(
     "/repository/index", summary="Versions in the store", openapi_extra=body_schema(IndexBody, {"ready": True})
 )
-async def index(request: Request) -> list[dict[str, str]]:
+async def index(request: Request) -> list[IndexEntry]:
     """Every version in the store, whether it is loaded, and why not."""
     body = await read_json(request, IndexBody)
     return [

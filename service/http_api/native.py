@@ -1,7 +1,7 @@
 """latentd's own calls: sampling, and everything a model's manifest says."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest
 from service.http_api import answer_schemas
+from service.http_api.answers import Deleted, Listed, ModelDetails, ModelObject
 from service.http_api.negotiation import OFFERED, STREAMED, Format, Layout, choose, choose_stream
 from service.http_api.raw_headers import listed
 from service.http_api.rendering import check_layout, image_item, is_quick, render
@@ -137,14 +138,14 @@ async def _stream(request: Request, engine: Engine, body: SampleBody, asked: Sam
 
 
 @router.get("/v1/models", summary="List models")
-async def list_models(request: Request) -> dict[str, Any]:
+async def list_models(request: Request) -> Listed[ModelObject]:
     """Every model being served, in the shape of the OpenAI API."""
     registry = engine_of(request).registry
     return {"object": "list", "data": [_card(model) for model in registry.served()]}
 
 
 @router.get("/v1/models/{name}", summary="One model")
-async def get_model(request: Request, name: Annotated[str, "name, name@version or alias"]) -> dict[str, Any]:
+async def get_model(request: Request, name: Annotated[str, "name, name@version or alias"]) -> ModelDetails:
     """Everything the manifest says, with the versions that can be asked for and those that were refused."""
     engine: Engine = engine_of(request)
     model = await engine.registry.get(name)
@@ -161,20 +162,22 @@ async def get_model(request: Request, name: Annotated[str, "name, name@version o
             for alias, meaning in engine.registry.aliases().items()
             if model.name in {name for name, _ in meaning.targets()}
         ],
-        "inputs": [vars(spec) for spec in input_specs(model.manifest)],
+        "inputs": [
+            {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape} for spec in input_specs(model.manifest)
+        ],
         "refused": refused,
         "manifest": model.manifest.model_dump(mode="json"),
     }
 
 
 @router.delete("/v1/models/{name}", summary="Delete a version")
-async def delete_model(request: Request, name: Annotated[str, "name@version"]) -> dict[str, Any]:
+async def delete_model(request: Request, name: Annotated[str, "name@version"]) -> Deleted:
     """Remove a version from the store for ever; requests in flight end on it. Scope: admin."""
     await engine_of(request).registry.delete(name)
     return {"id": name, "object": "model", "deleted": True}
 
 
-def _card(model: ServedModel) -> dict[str, Any]:
+def _card(model: ServedModel) -> ModelObject:
     return {
         "id": model.name,
         "object": "model",

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.http_api.answers import Alive, NotReady, Ready
 from service.http_api.requests import engine_of
 from service.lifecycle import Lifecycle
 
@@ -14,7 +15,7 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez", summary="Liveness")
-async def livez() -> dict[str, str]:
+async def livez() -> Alive:
     """200 while the process answers."""
     return {"status": "live"}
 
@@ -22,7 +23,8 @@ async def livez() -> dict[str, str]:
 @router.get(
     "/readyz",
     summary="Readiness",
-    responses={503: {"description": "Not ready, with the reason.", "content": {"application/json": {}}}},
+    response_model=Ready,
+    responses={503: {"description": "Not ready, with the reason.", "model": NotReady}},
 )
 async def readyz(request: Request) -> JSONResponse:
     """200 once models are warm; 503 with the reason before that and while shutting down."""

@@ -1,11 +1,14 @@
 """Cursor pages as OpenAI's API has them: ``after`` and ``limit`` in, ``has_more`` out."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from service.errors import InvalidRequest
+from service.http_api.answers import Paged
+
+_Item = TypeVar("_Item", bound=Mapping[str, Any])
 
 
 def query_integer(request: Request, name: str, default: int, least: int, most: int) -> int:
@@ -22,10 +25,10 @@ def query_integer(request: Request, name: str, default: int, least: int, most: i
     return int(given)
 
 
-def page(items: Sequence[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+def page(items: Sequence[_Item], *, has_more: bool) -> Paged[_Item]:
     """The body of a page."""
-    ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {"first_id": None, "last_id": None}
-    return {"object": "list", "data": list(items), **ends, "has_more": has_more}
+    first, last = (items[0]["id"], items[-1]["id"]) if items else (None, None)
+    return {"object": "list", "data": list(items), "first_id": first, "last_id": last, "has_more": has_more}
 
 
 def page_schema(most: int, default: int, **others: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from service.http_api.requests import explain, read_json
 
 _FIELDS = 32
 _FIELD_BYTES = 64 << 10
+_WHITE_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
 
 
 class ImageFields(BaseModel):
@@ -64,7 +65,10 @@ def upload_schema(model: type[ImageFields]) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,
-            "content": {"multipart/form-data": body(file), "application/json": body(text)},
+            "content": {
+                "multipart/form-data": body(file),
+                "application/json": {**body(text), "example": {"image": _WHITE_PIXEL}},
+            },
         }
     }
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,14 @@ def test_a_port_in_use_is_named(store: DirectoryStore, tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         assert f"127.0.0.1:{port}" in refusal(store, tmp_path / "state", "--http-port", port)
         assert f"127.0.0.1:{port}" in refusal(store, tmp_path / "state", "--grpc-port", port)
+
+
+def test_impatient_signals_do_not_make_a_stop_a_failure(store: DirectoryStore, tmp_path: Path) -> None:
+    with running_server(store.root, tmp_path / "state") as server:  # leaving asserts exit code 0
+        end = time.monotonic() + 30
+        while server.process.poll() is None and time.monotonic() < end:
+            server.process.terminate()
+            time.sleep(0.001)
 
 
 async def test_what_is_in_flight_at_sigterm_is_finished(store: DirectoryStore, tmp_path: Path) -> None:
