@@ -53,7 +53,7 @@ def wait_for(folder: Path, kind: str, count: int, process: "subprocess.Popen[byt
 def test_killed_twice_and_stopped_once_is_as_never_disturbed(base: Package, tmp_path: Path) -> None:
     data = write_npz(tmp_path / "set.npz", digits(range(10), 60, inverted=True))
     config = FineTuneConfig(
-        epochs=60,
+        epochs=24,
         max_minutes=60,
         checkpoint_seconds=0,
         patience=0,
@@ -63,13 +63,13 @@ def test_killed_twice_and_stopped_once_is_as_never_disturbed(base: Package, tmp_
     )
     calm, disturbed = (order(tmp_path / name, base.path, data, config) for name in ("calm", "disturbed"))
     assert start(calm).wait(timeout=200) == 0, (calm / "log.txt").read_text()
-    for metrics in (5, 20):
+    for metrics in (3, 8):
         process = start(disturbed)
         wait_for(disturbed, "metrics", metrics, process)
         process.kill()
         assert process.wait() == -9
     process = start(disturbed)
-    wait_for(disturbed, "metrics", 45, process)
+    wait_for(disturbed, "metrics", 18, process)
     process.terminate()
     assert process.wait(timeout=30) == 143
     assert start(disturbed).wait(timeout=200) == 0, (disturbed / "log.txt").read_text()

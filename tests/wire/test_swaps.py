@@ -15,7 +15,8 @@ from tests.kit.processes import resident_mib, wait_for
 from tests.kit.server import ServerProcess, running_server
 from tests.kit.tiny_package import publish_tiny
 
-SWAPS, CYCLES = 50, 200
+SWAPS = [pytest.param(15, id="fifteen"), pytest.param(50, id="fifty", marks=pytest.mark.slow)]
+CYCLES = [pytest.param(50, id="fifty"), pytest.param(200, id="two-hundred", marks=pytest.mark.slow)]
 CLIENTS, ROWS = 4, 3
 SEEDS = np.arange(7, 7 + ROWS, dtype=np.uint64)
 BODY = {"model": "tiny", "seed": 7, "n": ROWS, "format": "raw", "precision": "fp32"}
@@ -61,28 +62,30 @@ def load(http: str, name: str = "tiny") -> None:
     assert httpx.post(f"{http}/v2/repository/models/{name}/load", timeout=30).status_code == 200
 
 
-def test_fifty_versions_in_a_row(store: DirectoryStore, server: ServerProcess) -> None:
+@pytest.mark.parametrize("swaps", SWAPS)
+def test_versions_in_a_row(store: DirectoryStore, server: ServerProcess, swaps: int) -> None:
     with traffic(server.http) as answers:
-        for variant in range(1, SWAPS + 1):
+        for variant in range(1, swaps + 1):
             publish_tiny(store, variant=variant, precisions=("fp32",))
             load(server.http)
-        wait_for(lambda: answers[-1][1] == f"tiny@{SWAPS + 1}", what="an answer of the last version")
+        wait_for(lambda: answers[-1][1] == f"tiny@{swaps + 1}", what="an answer of the last version")
     assert {status for status, _, _ in answers} == {200}
     expected = {
         f"tiny@{version}": Generator(store.open("tiny", version), "fp32").sample(SEEDS).tobytes()
-        for version in range(1, SWAPS + 2)
+        for version in range(1, swaps + 2)
     }
-    assert len(set(expected.values())) == SWAPS + 1
+    assert len(set(expected.values())) == swaps + 1
     assert [reference for _, reference, content in answers if content != expected[reference]] == []
     seen = {reference for _, reference, _ in answers}
-    assert len(seen) > SWAPS / 2
-    assert f"tiny@{SWAPS + 1}" in seen
+    assert len(seen) > swaps / 2
+    assert f"tiny@{swaps + 1}" in seen
 
 
-def test_loading_and_unloading_leaves_nothing(store: DirectoryStore, server: ServerProcess) -> None:
+@pytest.mark.parametrize("cycles", CYCLES)
+def test_loading_and_unloading_leaves_nothing(store: DirectoryStore, server: ServerProcess, cycles: int) -> None:
     publish_tiny(store, "other", precisions=("fp32", "int8"))
     after_ten = 0.0
-    for cycle in range(CYCLES):
+    for cycle in range(cycles):
         load(server.http, "other")
         assert httpx.post(f"{server.http}/v1/samples", json={**BODY, "model": "other"}).status_code == 200
         assert httpx.post(f"{server.http}/v2/repository/models/other/unload", timeout=30).status_code == 200
