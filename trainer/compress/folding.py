@@ -49,15 +49,28 @@ def _fold_into_weights(graph: Graph, node: NodeProto) -> None:
         factor = graph.constant(node.input[other])
         if factor is None or factor.ndim != 4 or factor.shape[0] != 1 or factor.shape[2:] != (1, 1):
             continue
-        made = _maker(graph, node.input[mine])
-        if made is None:
+        made = _makers(graph, node.input[mine])
+        per_channel = factor.reshape(-1).astype(np.float64)
+        if not made or not all(_may_change(graph, maker, repeats * len(per_channel)) for maker, repeats in made):
             continue
-        maker, repeats = made
-        per_output = np.repeat(factor.reshape(-1), repeats).astype(np.float64)
-        if _scale_and_shift(graph, maker, node.op_type, per_output):
-            graph.redirect(node.output[0], node.input[mine])
-            graph.model.graph.node.remove(node)
-            return
+        for maker, repeats in made if node.op_type == "Mul" else made[:1]:
+            _scale_or_shift(graph, maker, node.op_type, np.repeat(per_channel, repeats))
+        graph.redirect(node.output[0], node.input[mine])
+        graph.model.graph.node.remove(node)
+        return
+
+
+def _makers(graph: Graph, name: str) -> list[tuple[NodeProto, int]]:
+    """The layers whose sum is tensor `name`, each perhaps enlarged: see `_maker`; none where one is missing."""
+    node = graph.producer(name)
+    if node is not None and graph.only_reader(name) is not None:
+        if node.op_type == "Add":
+            sides = [_makers(graph, side) for side in node.input]
+            return [maker for side in sides for maker in side] if all(sides) else []
+        if node.op_type == "Resize" and attributes(node).get("mode", b"nearest") == b"nearest":
+            return _makers(graph, node.input[0])
+    made = _maker(graph, name)
+    return [] if made is None else [made]
 
 
 def _maker(graph: Graph, name: str) -> tuple[NodeProto, int] | None:
@@ -76,23 +89,34 @@ def _maker(graph: Graph, name: str) -> tuple[NodeProto, int] | None:
     return gemm, int(shape[2] * shape[3])
 
 
-def _scale_and_shift(graph: Graph, maker: NodeProto, kind: str, values: NDArray[np.float64]) -> bool:
-    """Whether it could be done: weights must be constant, and as many outputs as `values`."""
-    weights = graph.constant(maker.input[1])
-    has_bias = len(maker.input) > 2 and bool(maker.input[2])
-    bias = graph.constant(maker.input[2]) if has_bias else np.zeros(len(values), np.float32)
-    settings = attributes(maker)
-    if weights is None or bias is None or settings.get("group", 1) != 1:
-        return False
+def _output_axis(maker: NodeProto) -> int:
+    """Of its weights."""
     if maker.op_type == _GEMM:
-        if settings.get("alpha", 1.0) != 1.0 or settings.get("beta", 1.0) != 1.0:
-            return False
-        axis = 0 if settings.get("transB", 0) else 1
-    else:
-        axis = _OUTPUT_AXIS[maker.op_type]
-    if weights.shape[axis] != len(values) or bias.shape != values.shape:
+        return 0 if attributes(maker).get("transB", 0) else 1
+    return _OUTPUT_AXIS[maker.op_type]
+
+
+def _bias(graph: Graph, maker: NodeProto, outputs: int) -> Values | None:
+    """Zeros where it has none; None where it is computed."""
+    has_bias = len(maker.input) > 2 and bool(maker.input[2])
+    return graph.constant(maker.input[2]) if has_bias else np.zeros(outputs, np.float32)
+
+
+def _may_change(graph: Graph, maker: NodeProto, outputs: int) -> bool:
+    """Whether its weights are constant, and of that many outputs."""
+    weights, bias, settings = graph.constant(maker.input[1]), _bias(graph, maker, outputs), attributes(maker)
+    if weights is None or bias is None or any(settings.get(name, 1) != 1 for name in ("group", "alpha", "beta")):
         return False
+    return weights.shape[_output_axis(maker)] == outputs and bias.shape == (outputs,)
+
+
+def _scale_or_shift(graph: Graph, maker: NodeProto, kind: str, values: NDArray[np.float64]) -> None:
+    """Multiply what `maker` yields by `values`, or add them to it."""
+    weights, bias = graph.constant(maker.input[1]), _bias(graph, maker, len(values))
+    assert weights is not None and bias is not None
+    has_bias = len(maker.input) > 2 and bool(maker.input[2])
     if kind == "Mul":
+        axis = _output_axis(maker)
         along = [1] * weights.ndim
         along[axis] = len(values)
         scaled = (weights * values.reshape(along)).astype(np.float32)
@@ -106,7 +130,6 @@ def _scale_and_shift(graph: Graph, maker: NodeProto, kind: str, values: NDArray[
             maker.input[2] = name
         else:
             maker.input.append(name)
-    return True
 
 
 def _activate_before_reshaping(graph: Graph, gemm: NodeProto) -> None:

@@ -4,6 +4,7 @@ Arithmetic in 16 bits brings nothing on processors, and graphs of LSTMs that are
 loads them.
 """
 
+from collections.abc import Collection
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -32,17 +33,21 @@ class Fp16Config(QuantizationMethod):
     def apply(self, model: ModelProto, inputs: Inputs) -> Compressed:
         """See `QuantizationMethod.apply`."""
         graph = Graph(copy_of(model))
-        casts: list[NodeProto] = []
-        largest = float(np.finfo(np.float16).max)
-        for initializer in list(graph.model.graph.initializer):
-            values = graph.constant(initializer.name)
-            if initializer.data_type != TensorProto.FLOAT or values is None or values.size < _LEAST:
-                continue
-            if np.abs(values).max() > largest:  # would become infinite
-                continue
-            name = initializer.name
-            graph.model.graph.initializer.remove(initializer)
-            half = graph.add_constant(f"{name}_half", values.astype(np.float16))
-            casts.append(helper.make_node("Cast", [half], [name], name=f"{name}_widened", to=TensorProto.FLOAT))
-        graph.insert_first(casts)
+        store_in_16_bits(graph)
         return Compressed(graph.model)
+
+
+def store_in_16_bits(graph: Graph, keep: Collection[str] = ()) -> None:
+    """Store the fp32 constants of `graph`, but for those named in `keep`, in half the bytes, in place."""
+    casts: list[NodeProto] = []
+    largest = float(np.finfo(np.float16).max)
+    for initializer in list(graph.model.graph.initializer):
+        values, name = graph.constant(initializer.name), initializer.name
+        if initializer.data_type != TensorProto.FLOAT or values is None or values.size < _LEAST or name in keep:
+            continue
+        if np.abs(values).max() > largest:  # would become infinite
+            continue
+        graph.model.graph.initializer.remove(initializer)
+        half = graph.add_constant(f"{name}_half", values.astype(np.float16))
+        casts.append(helper.make_node("Cast", [half], [name], name=f"{name}_widened", to=TensorProto.FLOAT))
+    graph.insert_first(casts)

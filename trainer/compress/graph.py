@@ -66,6 +66,14 @@ class Graph:
         for offset, new in enumerate(by):
             self.model.graph.node.insert(at + offset, new)
 
+    def insert_before(self, node: NodeProto, new: NodeProto) -> None:
+        """Put a node right before another."""
+        self.model.graph.node.insert(self._position(node), new)
+
+    def insert_after(self, node: NodeProto, new: NodeProto) -> None:
+        """Put a node right behind another."""
+        self.model.graph.node.insert(self._position(node) + 1, new)
+
     def insert_first(self, nodes: Sequence[NodeProto]) -> None:
         """Put nodes that read initializers alone before all others."""
         for offset, node in enumerate(nodes):

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from runtime.manifest import Precision
 from trainer.compress.base import Architecture, Compressed, Inputs, QuantizationMethod
+from trainer.compress.eight_bits import tidy
 from trainer.compress.folding import fold
 from trainer.compress.graph import Graph, copy_of
 from trainer.compress.quiet import quiet_root_logger
@@ -101,7 +102,9 @@ class Int8Config(QuantizationMethod):
                     "TensorQuantOverrides": _saturated_ranges(prepared, inputs),
                 },
             )
-            return Compressed(onnx.load(target), _notes(rewriting))
+            quantized = onnx.load(target)
+        tidy(Graph(quantized))
+        return Compressed(quantized, _notes(rewriting))
 
 
 class _Batches:

@@ -220,26 +220,33 @@ def _moved(graph: Graph, follower: _Follower, source: str, target: str, phases: 
 
 
 def _interleaved(graph: Graph, name: str, source: str, result: str, sizes: tuple[int, _Axis, _Axis]) -> list[NodeProto]:
-    """``[n, phases · C, H, W]`` to ``[n, C, s H, s W]``, and the wanted part of it."""
+    """``[n, phases · C, H, W]`` to ``[n, C, s H, s W]``, and the wanted part of it.
+
+    Channels are last meanwhile, as they are in 8-bit convolutions, so that whole pixels are moved and not each number.
+    """
     channels, rows, columns = sizes
-    apart = [0, rows.stride, columns.stride, channels, rows.windows, columns.windows]
+    apart = [0, rows.windows, columns.windows, rows.stride, columns.stride * channels]
     whole = [rows.windows * rows.stride, columns.windows * columns.stride]
     starts, wanted = [rows.cut, columns.cut], [rows.wanted, columns.wanted]
     ends = [start + size for start, size in zip(starts, wanted, strict=True)]
-    interleaved = result if wanted == whole else f"{name}_interleaved"
     shapes = [graph.add_constant(f"{name}_apart", np.array(apart, np.int64))]
-    shapes.append(graph.add_constant(f"{name}_whole", np.array([0, channels, *whole], np.int64)))
+    shapes.append(graph.add_constant(f"{name}_whole", np.array([0, *whole, channels], np.int64)))
+    current = f"{name}_interleaved"
     nodes = [
-        helper.make_node("Reshape", [source, shapes[0]], [f"{name}_split"], name=f"{name}_split"),
-        helper.make_node(
-            "Transpose", [f"{name}_split"], [f"{name}_turned"], name=f"{name}_turned", perm=[0, 3, 4, 1, 5, 2]
-        ),
-        helper.make_node("Reshape", [f"{name}_turned", shapes[1]], [interleaved], name=f"{name}_interleaved"),
+        _transposed(source, f"{name}_last", [0, 2, 3, 1]),
+        helper.make_node("Reshape", [f"{name}_last", shapes[0]], [f"{name}_split"], name=f"{name}_split"),
+        _transposed(f"{name}_split", f"{name}_turned", [0, 1, 3, 2, 4]),
+        helper.make_node("Reshape", [f"{name}_turned", shapes[1]], [current], name=current),
     ]
     if wanted != whole:
         cuts = [
             graph.add_constant(f"{name}_{what}", np.array(values, np.int64))
-            for what, values in (("starts", starts), ("ends", ends), ("axes", [2, 3]))
+            for what, values in (("starts", starts), ("ends", ends), ("axes", [1, 2]))
         ]
-        nodes.append(helper.make_node("Slice", [interleaved, *cuts], [result], name=f"{name}_cut"))
-    return nodes
+        nodes.append(helper.make_node("Slice", [current, *cuts], [f"{name}_cut"], name=f"{name}_cut"))
+        current = f"{name}_cut"
+    return [*nodes, helper.make_node("Transpose", [current], [result], name=f"{name}_first", perm=[0, 3, 1, 2])]
+
+
+def _transposed(source: str, result: str, order: list[int]) -> NodeProto:
+    return helper.make_node("Transpose", [source], [result], name=result, perm=order)

@@ -1,0 +1,97 @@
+"""The last convolution in blocks: one of a few channels becomes one of the pixels of a block, exactly.
+
+onnxruntime's 8-bit convolution computes sixteen channels at a time; with fewer it takes a slow way, and with zeros
+added it computes for nothing. A block of s × s pixels with M channels is s² M numbers that see a window of
+(K + s − 1)² pixels: a convolution of stride s, whose results are put back beside each other (Shi et al. 2016,
+"Real-time single image and video super-resolution", section 3.2). It takes (K + s − 1)² / K² / s² of the products that
+sixteen channels would.
+"""
+
+import math
+
+import numpy as np
+from onnx import NodeProto, helper
+
+from trainer.compress.eight_bits.kernels import KERNEL_CHANNELS
+from trainer.compress.graph import Graph, attributes
+
+
+def compute_blocks(graph: Graph) -> None:
+    """Rewrite convolutions of stride 1 to a few channels, whose results are bytes, in blocks that fill the kernel.
+
+    Weights are made when the graph is loaded, so that the file hardly grows.
+    """
+    shapes = {node.output[0]: graph.shape(node.output[0]) for node in graph.nodes if node.op_type == "Conv"}
+    for node in graph.nodes:
+        shape = shapes.get(node.output[0])
+        if node.op_type == "Conv" and shape is not None and None not in shape[1:]:
+            _rewrite(graph, node, [int(side or 0) for side in shape[1:]])
+
+
+def _rewrite(graph: Graph, node: NodeProto, shape: list[int]) -> None:
+    (channels, height, width), settings = shape, attributes(node)
+    side = _side(channels, math.gcd(height, width))
+    rounded, stored = graph.only_reader(node.output[0]), [graph.producer(name) for name in node.input[1:]]
+    plain = all(settings.get(name, 1) in (1, [1, 1]) for name in ("group", "strides", "dilations"))
+    if side < 2 or not plain or rounded is None or rounded.op_type != "QuantizeLinear":
+        return
+    if any(each is None or each.op_type != "DequantizeLinear" for each in stored):
+        return
+    kernel = settings["kernel_shape"]
+    weights, *bias = (each for each in stored if each is not None)
+    weights.input[0] = _shifted(graph, weights.input[0], side)
+    for each in (weights, *bias):
+        for index, name in enumerate(each.input):
+            values = graph.constant(name)
+            if values is not None and values.ndim == 1 and values.size == channels:
+                each.input[index] = _tiled(graph, name, side * side)
+    del node.attribute[:]
+    node.attribute.extend(
+        [
+            helper.make_attribute("kernel_shape", [extent + side - 1 for extent in kernel]),
+            helper.make_attribute("pads", settings.get("pads", [0, 0, 0, 0])),
+            helper.make_attribute("strides", [side, side]),
+        ]
+    )
+    _spread(graph, rounded, (channels, height, width), side)
+
+
+def _side(channels: int, common: int) -> int:
+    """Of the largest block that divides the image and fits the kernel."""
+    return max((side for side in (4, 2, 1) if channels * side**2 <= KERNEL_CHANNELS and not common % side), default=1)
+
+
+def _shifted(graph: Graph, name: str, side: int) -> str:
+    """Weights ``[M, C, K, K]`` at every place of a block: ``[s² M, C, K + s − 1, K + s − 1]``, rows first."""
+    new, places = list[NodeProto](), list[str]()
+    for row in range(side):
+        for column in range(side):
+            pads = [0, 0, row, column, 0, 0, side - 1 - row, side - 1 - column]
+            places.append(f"{name}_{row}{column}")
+            new.append(helper.make_node("Pad", [name, graph.add_constant("pads", np.array(pads))], [places[-1]]))
+    graph.insert_first([*new, helper.make_node("Concat", places, [f"{name}_places"], axis=0)])
+    return f"{name}_places"
+
+
+def _tiled(graph: Graph, name: str, times: int) -> str:
+    repeats = graph.add_constant("repeats", np.array([times]))
+    graph.insert_first([helper.make_node("Tile", [name, repeats], [f"{name}_tiled"])])
+    return f"{name}_tiled"
+
+
+def _spread(graph: Graph, rounded: NodeProto, shape: tuple[int, int, int], side: int) -> None:
+    """``[n, s² M, H / s, W / s]`` bytes to ``[n, M, H, W]``."""
+    channels, height, width = shape
+    result, blocks = rounded.output[0], f"{rounded.output[0]}_blocks"
+    rounded.output[0] = blocks
+    apart = graph.add_constant("apart", np.array([0, height // side, width // side, side, side * channels]))
+    whole = graph.add_constant("whole", np.array([0, height, width, channels]))
+    steps = [
+        helper.make_node("Transpose", [blocks], [f"{blocks}_last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", [f"{blocks}_last", apart], [f"{blocks}_apart"]),
+        helper.make_node("Transpose", [f"{blocks}_apart"], [f"{blocks}_turned"], perm=[0, 1, 3, 2, 4]),
+        helper.make_node("Reshape", [f"{blocks}_turned", whole], [f"{blocks}_whole"]),
+        helper.make_node("Transpose", [f"{blocks}_whole"], [result], perm=[0, 3, 1, 2]),
+    ]
+    for step in reversed(steps):
+        graph.insert_after(rounded, step)
