@@ -33,17 +33,21 @@ def _rewrite(graph: Graph, node: NodeProto, shape: list[int]) -> None:
     side = _side(channels, math.gcd(height, width))
     rounded, stored = graph.only_reader(node.output[0]), [graph.producer(name) for name in node.input[1:]]
     plain = all(settings.get(name, 1) in (1, [1, 1]) for name in ("group", "strides", "dilations"))
+    plain = plain and settings.get("auto_pad", b"NOTSET") == b"NOTSET"
     if side < 2 or not plain or rounded is None or rounded.op_type != "QuantizeLinear":
         return
     if any(each is None or each.op_type != "DequantizeLinear" for each in stored):
         return
-    kernel = settings["kernel_shape"]
     weights, *bias = (each for each in stored if each is not None)
+    values = graph.constant(weights.input[0])
+    if values is None:
+        return
+    kernel = values.shape[2:]
     weights.input[0] = _shifted(graph, weights.input[0], side)
     for each in (weights, *bias):
         for index, name in enumerate(each.input):
-            values = graph.constant(name)
-            if values is not None and values.ndim == 1 and values.size == channels:
+            constant = graph.constant(name)
+            if constant is not None and constant.ndim == 1 and constant.size == channels:
                 each.input[index] = _tiled(graph, name, side * side)
     del node.attribute[:]
     node.attribute.extend(

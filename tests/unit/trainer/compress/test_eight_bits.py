@@ -108,6 +108,21 @@ def test_enlarged_pixels_are_copied_as_bytes_of_whole_pixels(quantized: tuple[st
             assert source is not None and source.op_type == "Reshape", name
 
 
+def test_blocks_do_not_ask_for_what_a_convolution_may_leave_out(
+    quantized: tuple[str, ModelProto], tmp_path: Path
+) -> None:
+    """ONNX Conv: `kernel_shape` follows from the weights, and has no need to be said."""
+    name, model = quantized
+    unsaid = copy_of(model)
+    for node in unsaid.graph.node:
+        for attribute in [each for each in node.attribute if each.name == "kernel_shape"]:
+            node.attribute.remove(attribute)
+    changed = copy_of(unsaid)
+    compute_blocks(Graph(changed))
+    del changed.graph.value_info[:]
+    assert np.array_equal(images(changed, name, tmp_path), images(unsaid, name, tmp_path))
+
+
 def test_zero_points_that_are_not_zero_stay(quantized: tuple[str, ModelProto]) -> None:
     _, model = quantized
     changed = copy_of(model)
