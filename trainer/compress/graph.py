@@ -79,6 +79,12 @@ class Graph:
         for offset, node in enumerate(nodes):
             self.model.graph.node.insert(offset, node)
 
+    def precompute(self, kind: str, inputs: Sequence[str], result: str, **settings: Any) -> str:
+        """Name of tensor `result`, which follows from initializers: made before all else, once however often asked."""
+        if self.producer(result) is None:
+            self.insert_first([helper.make_node(kind, inputs, [result], **settings)])
+        return result
+
     def redirect(self, old: str, new: str) -> None:
         """Have every reader of tensor `old` read `new`."""
         for node in self.model.graph.node:

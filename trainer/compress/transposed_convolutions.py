@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from trainer.compress.graph import Graph, attributes
+from trainer.compress.interleaving import Blocks, interleave
 
 _FORWARD = ("Relu", "LeakyRelu")
 """Activations that are computed before the interleaving: on the same numbers, and rounded to 8 bits with them."""
@@ -154,7 +155,14 @@ def _rewrite(graph: Graph, node: NodeProto, rows: _Axis, columns: _Axis) -> list
         current = moved
     interleaving = []
     if phases > 1:
-        interleaving = _interleaved(graph, name, current, result, (channels, rows, columns))
+        blocks = Blocks(
+            channels=channels,
+            count=(rows.windows, columns.windows),
+            size=(rows.stride, columns.stride),
+            start=(rows.cut, columns.cut),
+            wanted=(rows.wanted, columns.wanted),
+        )
+        interleaving = interleave(graph, name, current, result, blocks)
     graph.replace_node(last, [*new, *interleaving])
     for old in (node, *(follower.node for follower in tail)):
         if old is not last:
@@ -217,36 +225,3 @@ def _moved(graph: Graph, follower: _Follower, source: str, target: str, phases: 
         helper.make_node("Tile", [factor, repeats], [tiled], name=tiled),
         helper.make_node(node.op_type, [source, tiled], [target], name=node.name),
     ]
-
-
-def _interleaved(graph: Graph, name: str, source: str, result: str, sizes: tuple[int, _Axis, _Axis]) -> list[NodeProto]:
-    """``[n, phases · C, H, W]`` to ``[n, C, s H, s W]``, and the wanted part of it.
-
-    Channels are last meanwhile, as they are in 8-bit convolutions, so that whole pixels are moved and not each number.
-    """
-    channels, rows, columns = sizes
-    apart = [0, rows.windows, columns.windows, rows.stride, columns.stride * channels]
-    whole = [rows.windows * rows.stride, columns.windows * columns.stride]
-    starts, wanted = [rows.cut, columns.cut], [rows.wanted, columns.wanted]
-    ends = [start + size for start, size in zip(starts, wanted, strict=True)]
-    shapes = [graph.add_constant(f"{name}_apart", np.array(apart, np.int64))]
-    shapes.append(graph.add_constant(f"{name}_whole", np.array([0, *whole, channels], np.int64)))
-    current = f"{name}_interleaved"
-    nodes = [
-        _transposed(source, f"{name}_last", [0, 2, 3, 1]),
-        helper.make_node("Reshape", [f"{name}_last", shapes[0]], [f"{name}_split"], name=f"{name}_split"),
-        _transposed(f"{name}_split", f"{name}_turned", [0, 1, 3, 2, 4]),
-        helper.make_node("Reshape", [f"{name}_turned", shapes[1]], [current], name=current),
-    ]
-    if wanted != whole:
-        cuts = [
-            graph.add_constant(f"{name}_{what}", np.array(values, np.int64))
-            for what, values in (("starts", starts), ("ends", ends), ("axes", [1, 2]))
-        ]
-        nodes.append(helper.make_node("Slice", [current, *cuts], [f"{name}_cut"], name=f"{name}_cut"))
-        current = f"{name}_cut"
-    return [*nodes, helper.make_node("Transpose", [current], [result], name=f"{name}_first", perm=[0, 3, 1, 2])]
-
-
-def _transposed(source: str, result: str, order: list[int]) -> NodeProto:
-    return helper.make_node("Transpose", [source], [result], name=result, perm=order)

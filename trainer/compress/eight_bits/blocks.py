@@ -14,6 +14,7 @@ from onnx import NodeProto, helper
 
 from trainer.compress.eight_bits.kernels import KERNEL_CHANNELS
 from trainer.compress.graph import Graph, attributes
+from trainer.compress.interleaving import Blocks, interleave
 
 
 def compute_blocks(graph: Graph) -> None:
@@ -67,35 +68,23 @@ def _side(channels: int, common: int) -> int:
 
 def _shifted(graph: Graph, name: str, side: int) -> str:
     """Weights ``[M, C, K, K]`` at every place of a block: ``[s² M, C, K + s − 1, K + s − 1]``, rows first."""
-    new, places = list[NodeProto](), list[str]()
-    for row in range(side):
-        for column in range(side):
-            pads = [0, 0, row, column, 0, 0, side - 1 - row, side - 1 - column]
-            places.append(f"{name}_{row}{column}")
-            new.append(helper.make_node("Pad", [name, graph.add_constant("pads", np.array(pads))], [places[-1]]))
-    graph.insert_first([*new, helper.make_node("Concat", places, [f"{name}_places"], axis=0)])
-    return f"{name}_places"
+    places = [(row, column) for row in range(side) for column in range(side)]
+    shifted = graph.precompute("Concat", [f"{name}_{row}_{column}" for row, column in places], f"{name}_places", axis=0)
+    for row, column in places:
+        pads = graph.add_constant("pads", np.array([0, 0, row, column, 0, 0, side - 1 - row, side - 1 - column]))
+        graph.precompute("Pad", [name, pads], f"{name}_{row}_{column}")
+    return shifted
 
 
 def _tiled(graph: Graph, name: str, times: int) -> str:
-    repeats = graph.add_constant("repeats", np.array([times]))
-    graph.insert_first([helper.make_node("Tile", [name, repeats], [f"{name}_tiled"])])
-    return f"{name}_tiled"
+    return graph.precompute("Tile", [name, graph.add_constant("repeats", np.array([times]))], f"{name}_tiled")
 
 
 def _spread(graph: Graph, rounded: NodeProto, shape: tuple[int, int, int], side: int) -> None:
     """``[n, s² M, H / s, W / s]`` bytes to ``[n, M, H, W]``."""
     channels, height, width = shape
-    result, blocks = rounded.output[0], f"{rounded.output[0]}_blocks"
-    rounded.output[0] = blocks
-    apart = graph.add_constant("apart", np.array([0, height // side, width // side, side, side * channels]))
-    whole = graph.add_constant("whole", np.array([0, height, width, channels]))
-    steps = [
-        helper.make_node("Transpose", [blocks], [f"{blocks}_last"], perm=[0, 2, 3, 1]),
-        helper.make_node("Reshape", [f"{blocks}_last", apart], [f"{blocks}_apart"]),
-        helper.make_node("Transpose", [f"{blocks}_apart"], [f"{blocks}_turned"], perm=[0, 1, 3, 2, 4]),
-        helper.make_node("Reshape", [f"{blocks}_turned", whole], [f"{blocks}_whole"]),
-        helper.make_node("Transpose", [f"{blocks}_whole"], [result], perm=[0, 3, 1, 2]),
-    ]
-    for step in reversed(steps):
+    result, name = rounded.output[0], f"{rounded.output[0]}_blocks"
+    rounded.output[0] = name
+    blocks = Blocks(channels, (height // side, width // side), (side, side), (0, 0), (height, width))
+    for step in reversed(interleave(graph, name, name, result, blocks)):
         graph.insert_after(rounded, step)

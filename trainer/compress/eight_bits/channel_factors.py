@@ -35,8 +35,10 @@ def _factor_of(graph: Graph, node: NodeProto, shapes: dict[str, list[int | None]
         return None
     for index, name in enumerate(node.input):
         shape, other = shapes.get(name), shapes.get(node.input[1 - index])
-        if shape is not None and len(shape) == 4 and shape[2:] == [1, 1] and (other is None or other[2:] != [1, 1]):
-            return None if graph.constant(name) is not None else index
+        if shape is None or len(shape) != 4 or shape[2:] != [1, 1] or graph.constant(name) is not None:
+            continue
+        if other is not None and len(other) == 4 and other[1] == shape[1] and other[2:] != [1, 1]:
+            return index
     return None
 
 

@@ -38,9 +38,8 @@ def _leave_out_zeros(graph: Graph, node: NodeProto, *, needed: bool) -> None:
         del node.input[2]
     elif zeros.size >= _LEAST:
         shape = graph.add_constant(f"{node.input[2]}_shape", np.array(zeros.shape, np.int64))
-        node.input[2] = f"{node.input[2]}_made"
         value = numpy_helper.from_array(zeros.reshape(-1)[:1])
-        graph.insert_first([helper.make_node("ConstantOfShape", [shape], [node.input[2]], value=value)])
+        node.input[2] = graph.precompute("ConstantOfShape", [shape], f"{node.input[2]}_made", value=value)
 
 
 def _bias_scale(graph: Graph, layer: NodeProto) -> list[NodeProto]:
@@ -58,12 +57,12 @@ def _narrow_bias(graph: Graph, layer: NodeProto) -> None:
     """A bias whose numbers fit half of the bits is widened when the graph is loaded."""
     node = graph.producer(layer.input[2])
     bias = graph.constant(node.input[0]) if node is not None else None
-    if bias is None or bias.dtype != np.int32 or bias.size < 2 * _LEAST or np.abs(bias).max() >= 2**15:
+    if node is None or bias is None or bias.dtype != np.int32 or bias.size < 2 * _LEAST:
         return
-    assert node is not None
+    if bias.min() < -(2**15) or bias.max() >= 2**15:
+        return
     narrow = graph.add_constant(f"{node.input[0]}_narrow", bias.astype(np.int16))
-    node.input[0] = f"{node.input[0]}_wide"
-    graph.insert_first([helper.make_node("Cast", [narrow], [node.input[0]], to=TensorProto.INT32)])
+    node.input[0] = graph.precompute("Cast", [narrow], f"{node.input[0]}_wide", to=TensorProto.INT32)
 
 
 def _follows(source: NDArray[np.float32], weights: NDArray[np.float32], bias: NDArray[np.float32]) -> bool:

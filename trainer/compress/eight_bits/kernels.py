@@ -51,5 +51,4 @@ def _padded(graph: Graph, name: str, values: NDArray[np.generic], mode: str) -> 
     pads = np.zeros(2 * values.ndim, np.int64)
     pads[values.ndim] = KERNEL_CHANNELS - len(values)
     padding = graph.add_constant(f"{name}_pads", pads)
-    graph.insert_first([helper.make_node("Pad", [name, padding], [f"{name}_padded"], mode=mode)])
-    return f"{name}_padded"
+    return graph.precompute("Pad", [name, padding], f"{name}_padded", mode=mode)
