@@ -1,11 +1,25 @@
-"""Fixtures that more than one folder of tests uses."""
+"""Fixtures that more than one folder of tests uses, and the same random numbers for a test whatever ran before it."""
 
+import random
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runtime.store import DirectoryStore
 from tests.kit.tiny_package import publish_tiny
+
+_SEED = 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before its fixtures are made: a test that draws from the global generators draws the same in any order."""
+    random.seed(_SEED)
+    np.random.seed(_SEED)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(_SEED)
 
 
 @pytest.fixture

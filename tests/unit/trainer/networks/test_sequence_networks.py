@@ -52,7 +52,7 @@ def test_a_smaller_picture_stands_in_the_middle_of_black() -> None:
 
 
 def test_pictures_land_on_whole_pixels_and_gradients_pass_nevertheless() -> None:
-    built = LstmGeneratorConfig(path_dim=0, reach=0.4, whole_pixels=True, picture=8).build(SPECS[0])
+    built = LstmGeneratorConfig(path_dim=0, reach=0.3, whole_pixels=True, picture=8).build(SPECS[0])
     latents = torch.randn(3, built.latent_dim)
     frames = built(latents, LABELS)
     light = (frames + 1).sum((2, 3, 4))
