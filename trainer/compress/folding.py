@@ -28,17 +28,39 @@ def fold(model: ModelProto) -> None:
 
 
 def _settle_tables_of_one_row(graph: Graph) -> None:
-    """Gather(table ``[1, C]``, anything) → Unsqueeze, read by multiplications and additions, which broadcast."""
+    """Gather(table ``[1, C]``, anything) → Unsqueeze, read by multiplications and additions, which broadcast; or beside
+    something else into a Gemm."""
     for gather in graph.nodes:
         table = graph.constant(gather.input[0]) if gather.op_type == "Gather" else None
         if table is None or table.ndim != 2 or len(table) != 1 or attributes(gather).get("axis", 0) != 0:
             continue
+        for concat in graph.readers(gather.output[0]):
+            _fold_into_bias(graph, concat, gather.output[0], table[0])
         for unsqueeze in graph.readers(gather.output[0]):
             axes = graph.constant(unsqueeze.input[1]) if unsqueeze.op_type == "Unsqueeze" else None
             readers = graph.readers(unsqueeze.output[0])
             if axes is None or sorted(axes.tolist()) != [2, 3] or {each.op_type for each in readers} - {"Mul", "Add"}:
                 continue
             graph.redirect(unsqueeze.output[0], graph.add_constant(unsqueeze.output[0], table[:, :, None, None]))
+
+
+def _fold_into_bias(graph: Graph, concat: NodeProto, name: str, row: Values) -> None:
+    """Gemm of [x, row] is Gemm of x alone, with a bias that knows the row."""
+    gemm = graph.only_reader(concat.output[0])
+    if concat.op_type != "Concat" or len(concat.input) != 2 or attributes(concat)["axis"] not in (1, -1):
+        return
+    if gemm is None or gemm.op_type != _GEMM or gemm.input[0] != concat.output[0] or attributes(gemm).get("transA", 0):
+        return
+    outputs_axis, weights = _output_axis(gemm), graph.constant(gemm.input[1])
+    if weights is None or not _may_change(graph, gemm, weights.shape[outputs_axis]):
+        return
+    at = list(concat.input).index(name)
+    split = len(row) if at == 0 else weights.shape[1 - outputs_axis] - len(row)
+    parts = np.split(weights, [split], axis=1 - outputs_axis)
+    known = np.tensordot(parts[at].astype(np.float64), row, axes=(1 - outputs_axis, 0))
+    _scale_or_shift(graph, gemm, "Add", known)
+    gemm.input[0] = concat.input[1 - at]
+    gemm.input[1] = graph.add_constant(f"{gemm.input[1]}_of_what_varies", parts[1 - at])
 
 
 def _fold_into_weights(graph: Graph, node: NodeProto) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from runtime.manifest import Precision
 from trainer.compress.base import Architecture, Compressed, Inputs, QuantizationMethod
+from trainer.compress.blocks import compute_pixels
 from trainer.compress.eight_bits import tidy
 from trainer.compress.folding import fold
 from trainer.compress.graph import Graph, copy_of
@@ -75,6 +76,7 @@ class Int8Config(QuantizationMethod):
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         prepared = copy_of(model)
+        compute_pixels(Graph(prepared))
         fold(prepared)
         rewriting = rewrite_transposed_convolutions(prepared)
         _name_nodes(prepared)

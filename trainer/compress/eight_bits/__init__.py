@@ -7,11 +7,12 @@ convolution computes sixteen channels in half the time that it takes for one; an
 goes number by number.
 """
 
-from trainer.compress.eight_bits.blocks import compute_blocks
+from trainer.compress.blocks import compute_blocks
 from trainer.compress.eight_bits.channel_factors import factor_rows
 from trainer.compress.eight_bits.constants import leave_out_what_follows, shorten_names, small_scales
 from trainer.compress.eight_bits.kernels import fill_kernels
-from trainer.compress.eight_bits.pixels import copy_pixels, flatten_arithmetic, move_bytes
+from trainer.compress.eight_bits.pixels import copy_pixels, move_bytes
+from trainer.compress.flat_arithmetic import flatten_arithmetic
 from trainer.compress.fp16 import store_in_16_bits
 from trainer.compress.graph import Graph
 

@@ -4,10 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, helper
 
+from trainer.compress.blocks import KERNEL_CHANNELS
 from trainer.compress.graph import Graph, attributes
-
-KERNEL_CHANNELS = 16
-"""That it computes at a time; fewer take its slow way."""
 
 
 def fill_kernels(graph: Graph) -> None:

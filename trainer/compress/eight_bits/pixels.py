@@ -8,8 +8,6 @@ from onnx import NodeProto, helper
 from trainer.compress.graph import Graph, attributes
 
 _MOVING = frozenset({"Reshape", "Transpose", "Slice", "Tile", "Resize"})
-_SINGLY = frozenset({"DequantizeLinear", "Tanh", "Sigmoid", "Add", "Mul", "Sub", "Div", "Round", "Clip", "Cast"})
-"""Operators that treat every number alike, where their other inputs are single numbers."""
 
 _CHANNELS_LAST, _CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -87,42 +85,3 @@ def move_bytes(graph: Graph) -> None:
         if node.op_type in _MOVING and before is not None and after is not None and _same_scale(graph, before, after):
             node.input[0], chain[-1].output[0] = before.input[0], after.output[0]
             graph.model.graph.node.remove(after)
-
-
-def flatten_arithmetic(graph: Graph) -> None:
-    """The last steps from bytes to an image are computed on flat rows, with its channels last from the start.
-
-    As they are exported, arithmetic comes before channels go last; onnxruntime turns that around by itself, and then
-    goes number by number where there is one channel.
-    """
-    result = graph.model.graph.output[0]
-    shape = [side.dim_value for side in result.type.tensor_type.shape.dim]
-    arithmetic = list[NodeProto]()
-    while not arithmetic or arithmetic[-1].op_type != "DequantizeLinear":
-        node = graph.producer(arithmetic[-1].input[0] if arithmetic else result.name)
-        if node is None or node.op_type not in _SINGLY | {"Transpose"}:
-            return
-        if any(not _is_number(graph, name) for name in node.input[1:] if name):
-            return
-        arithmetic.append(node)
-    turned = [node for node in arithmetic if node.op_type == "Transpose"]
-    if len(turned) != 1 or len(shape) != 4 or min(shape[1:]) < 1:
-        return
-    if tuple(attributes(turned[0])["perm"]) != _CHANNELS_LAST:
-        return
-    bytes_, [transpose] = arithmetic[-1].input[0], turned
-    graph.redirect(transpose.output[0], transpose.input[0])
-    graph.model.graph.node.remove(transpose)
-    arithmetic.remove(transpose)
-    flat = graph.add_constant("flat", np.array([0, -1], np.int64))
-    whole = graph.add_constant("whole", np.array([-1, *shape[1:]], np.int64))
-    arithmetic[-1].input[0] = "flat_bytes"
-    graph.insert_before(arithmetic[-1], helper.make_node("Transpose", [bytes_], ["last_bytes"], perm=_CHANNELS_LAST))
-    graph.insert_before(arithmetic[-1], helper.make_node("Reshape", ["last_bytes", flat], ["flat_bytes"]))
-    arithmetic[0].output[0] = f"flat_{result.name}"
-    graph.insert_after(arithmetic[0], helper.make_node("Reshape", [arithmetic[0].output[0], whole], [result.name]))
-
-
-def _is_number(graph: Graph, name: str) -> bool:
-    values = graph.constant(name)
-    return values is not None and values.size == 1

@@ -16,8 +16,11 @@ from runtime.package import Package
 from runtime.references import find_package
 from runtime.store import DirectoryStore
 from trainer.checkpoints import Checkpoint
+from trainer.compress.blocks import compute_blocks
 from trainer.compress.fidelity import BarsConfig, RealSide, measure_fidelity
+from trainer.compress.flat_arithmetic import flatten_arithmetic
 from trainer.compress.folding import fold
+from trainer.compress.graph import Graph
 from trainer.compress.pruning.channels import fill_narrow
 from trainer.compress.pruning.config import ChannelPruningConfig, WeightPruningConfig
 from trainer.compress.pruning.distillation import Distillation
@@ -102,7 +105,7 @@ def prune_package(request: PruneRequest, say: Say) -> Package:
     pruned = _prune(request, networks)
     with store.stage() as folder:
         after = folder / graph_file("fp32")
-        _export(pruned.generator, manifest, after)
+        _export(pruned.generator, manifest, after, tuned=isinstance(request.config, ChannelPruningConfig))
         if pruned.zeros:
             say(f"note: {honest_note(pruned.zeros, before, after)}")
         entry = _measure(request, parent, after, real)
@@ -188,19 +191,19 @@ def _device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if cuda and wanted != "cpu" else "cpu")
 
 
-def _export(generator: Generator, manifest: Manifest, path: Path) -> None:
+def _export(generator: Generator, manifest: Manifest, path: Path, *, tuned: bool) -> None:
     """Write the graph, see in another process that it runs, and that it says what PyTorch says.
 
-    Normalization by constants is folded into the weights: what little time that takes is much of a pruned graph's.
+    Args:
+        tuned: with what costs little time in a whole graph and much of a pruned one's done cheaper, see `_tune`.
 
     Raises:
         ExportError: it does not.
     """
     graph = ExportGraph(generator, conditional=bool(manifest.classes))
     export_fp32(graph, path)
-    model = onnx.load(path)
-    fold(model)
-    onnx.save(model, path)
+    if tuned:
+        _tune(path)
     check_in_subprocess([path])
     probe = draw_probe(PARITY_SEED, 64, manifest.latent.dim, len(manifest.classes))
     with torch.no_grad():
@@ -208,6 +211,18 @@ def _export(generator: Generator, manifest: Manifest, path: Path) -> None:
     difference = int(np.abs(GraphSession(path)(probe.latents, probe.labels).astype(np.int16) - expected).max())
     if difference > 1:
         raise ExportError(f"{path.name} differs from PyTorch by up to {difference} levels")
+
+
+def _tune(path: Path) -> None:
+    """Fold normalization by constants into the weights, and compute the last layer in blocks and what follows it on
+    flat rows."""
+    model = onnx.load(path)
+    fold(model)
+    graph = Graph(model)
+    compute_blocks(graph)
+    flatten_arithmetic(graph)
+    del model.graph.value_info[:]  # shapes of what is no more
+    onnx.save(model, path)
 
 
 def _measure(request: PruneRequest, parent: Package, path: Path, real: RealSide | None) -> PrecisionFile:

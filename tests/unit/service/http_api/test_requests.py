@@ -115,7 +115,12 @@ async def test_an_output_may_be_given_by_its_name_only(client: httpx.AsyncClient
     [
         (gzip.compress(b"{}", mtime=0)[:-9], {"Content_Encoding": "gzip"}, 400, "body: not gzip data"),
         (b"xxxx", {"Content_Encoding": "gzip"}, 400, "body: not gzip data"),
-        (gzip.compress(bytes(2 << 20), mtime=0), {"Content_Encoding": "gzip"}, 413, "body: inflates to over 1048576 bytes"),
+        (
+            gzip.compress(bytes(2 << 20), mtime=0),
+            {"Content_Encoding": "gzip"},
+            413,
+            "body: inflates to over 1048576 bytes",
+        ),
         (b"{}", {"Content_Encoding": "br"}, 415, "Content-Encoding: got 'br'; allowed: identity, gzip, deflate"),
         (b"{}", {"Inference_Header_Content_Length": "9"}, 400, "Inference-Header-Content-Length: got '9'; allowed: 0"),
         (b"{}", {"Inference_Header_Content_Length": "9" * 5000}, 400, "Inference-Header-Content-Length: got '99"),

@@ -11,12 +11,13 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from tests.unit.trainer.compress.generators import KINDS
 from trainer.compress import int8
+from trainer.compress.blocks import compute_blocks
 from trainer.compress.eight_bits import tidy
-from trainer.compress.eight_bits.blocks import compute_blocks
 from trainer.compress.eight_bits.channel_factors import factor_rows
 from trainer.compress.eight_bits.constants import leave_out_what_follows, shorten_names
 from trainer.compress.eight_bits.kernels import fill_kernels
-from trainer.compress.eight_bits.pixels import copy_pixels, flatten_arithmetic, move_bytes
+from trainer.compress.eight_bits.pixels import copy_pixels, move_bytes
+from trainer.compress.flat_arithmetic import flatten_arithmetic
 from trainer.compress.graph import Graph, copy_of
 from trainer.compress.int8 import Int8Config
 from trainer.export import GraphSession

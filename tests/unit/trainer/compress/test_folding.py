@@ -55,6 +55,25 @@ def test_into_a_dense_layer_whose_outputs_become_a_feature_map() -> None:
     np.testing.assert_allclose(run(result, x=x), run(model, x=x), atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("transposed", [True, False])
+def test_a_table_of_one_row_beside_what_varies_becomes_a_bias(first: bool, bias: bool, transposed: bool) -> None:
+    weights = random(5, 7) if transposed else random(7, 5)
+    constants = {"table": random(1, 3), "w": weights, "b": random(5)}
+    nodes = [
+        helper.make_node("Gather", ["table", "label"], ["row"]),
+        helper.make_node("Concat", ["row", "x"] if first else ["x", "row"], ["both"], axis=1),
+        helper.make_node("Gemm", ["both", "w", "b"][: 3 if bias else 2], ["y"], transB=int(transposed)),
+    ]
+    model = make_model(nodes, constants, {"x": ["n", 4], "label": ["n"]}, ["n", 5])
+    x, label = random(6, 4), np.zeros(6, np.int64)
+    expected = run(model, x=x, label=label)
+    fold(model)
+    assert kinds(model) == ["Gemm"]
+    assert np.allclose(run(model, x=x, label=label), expected, atol=1e-5)
+
+
 def test_a_table_of_one_row_is_a_constant_and_one_of_two_is_not() -> None:
     def model(classes: int) -> ModelProto:
         nodes = [
