@@ -29,6 +29,9 @@ MAX_SEED = 2**53 - 1
 """The largest row seed: every integer up to it is exact in a JSON reader that uses doubles."""
 
 _TWO_32 = 2.0**32
+_ONE_BY_ONE = 32
+"""Words up to which each is asked for by itself: an array of them is drawn without Python's global lock, and in a busy
+process to get that back takes far longer than the drawing."""
 
 
 class _Stream(threading.local):
@@ -48,6 +51,9 @@ class _Stream(threading.local):
             "uinteger": 0,
         }
         self._philox.state = state
+        if count <= _ONE_BY_ONE:
+            word = self._philox.random_raw
+            return np.array([word() for _ in range(count)], dtype=np.uint64)
         words: NDArray[np.uint64] = self._philox.random_raw(count)
         return words
 

@@ -5,6 +5,7 @@ Stopping: not ready → a short notice for load balancers → refuse new work �
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -47,6 +48,8 @@ from service.trials import Trials
 _LOG = logging.getLogger("latentd")
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
+_COLLECTED_AFTER = (20_000, 20, 20)  # objects made and not freed: requests make hardly any cycles
+_KEYS_LOOKED_AT_S = 0.05  # how long a revoked key may go on: a look at the file is a tenth of a small request
 
 
 class _HttpServer(uvicorn.Server):
@@ -116,7 +119,7 @@ def _build(settings: Settings) -> _Server:
         settings.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
-    keys = KeyFile(settings.state)
+    keys = KeyFile(settings.state, look_every_s=_KEYS_LOOKED_AT_S)
     check_exposure(settings, keys)
     certificates = CertificateFiles.of(settings)
     core = _build_core(settings)
@@ -242,6 +245,9 @@ async def _load(server: _Server) -> None:
     _announce(settings, _address(settings.host, http_port), _address(settings.host, server.grpc_port))
     if not server.core.lifecycle.ready:
         _LOG.warning("not ready: %s", server.core.lifecycle.reason)
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
+    gc.set_threshold(*_COLLECTED_AFTER)
 
 
 async def _stop(server: _Server, http: "asyncio.Task[None]", poll: "asyncio.Task[None] | None") -> None:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,9 +53,12 @@ _KEYS = TypeAdapter(list[StoredKey])
 
 
 class KeyFile:
-    """The keys of one state folder. A running server sees changes at once."""
+    """The keys of one state folder, as another process may change them."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, look_every_s: float = 0.0) -> None:
+        """`look_every_s`: how long the file may have changed before anybody notices; a look is a system call."""
+        self._look_every_s = look_every_s
+        self._look_at = 0.0  # on the clock of `time.monotonic`
         self.path = state / "keys.json"
         self._read_at: tuple[int, int] | None = None
         self._keys: list[StoredKey] = []
@@ -72,9 +76,14 @@ class KeyFile:
         Raises:
             SettingsError: it is not a file of keys.
         """
+        now = time.monotonic()
+        if now < self._look_at:
+            return self._keys
+        self._look_at = now + self._look_every_s
         try:
             status = self.path.stat()
         except FileNotFoundError:
+            self._read_at, self._keys = None, []
             return []
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._read_at:
@@ -144,7 +153,7 @@ class KeyFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_name(".keys.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._read_at = None  # two writes within one tick of the clock would look like one
+            self._look_at, self._read_at = 0.0, None  # two writes within one tick of the clock would look like one
             yield
 
     def _write(self, keys: list[StoredKey]) -> None:

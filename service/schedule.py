@@ -110,7 +110,7 @@ class Schedule:
         with self._lock:
             while self._busy_lanes:
                 lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
-                share = -(-lane.queued_rows // self._free)
+                share = -(-lane.queued_rows // self._workers)  # the busy ones soon want something too
                 before = lane.queued_rows
                 segments = lane.take(min(lane.max_rows, share))
                 self._queued_rows += lane.queued_rows - before

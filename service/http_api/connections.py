@@ -1,12 +1,15 @@
 """Connections that bring no whole request head: uvicorn waits for them without end and keeps whatever they send.
 
-Those that bring all of a request at once are told of it, which saves the layers above a wait.
+Those that bring all of a request at once are told of it, which saves the layers above a wait, and their answers have
+quick heads.
 """
 
 from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.http_api.answer_heads import render_quickly
+from service.http_api.departures import Departure, keep_departure
 from service.http_api.whole_bodies import keep_whole_body
 
 HEAD_BYTES = 64 << 10
@@ -26,12 +29,14 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        self._departure = Departure()
         self._open_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._close_head()
         super().connection_lost(exc)
+        self._departure.happened()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -53,6 +58,9 @@ class Connection(HttpToolsProtocol):
         self._close_head()
         self._head_just_came = True
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.scope is self.scope:  # no upgrade, which would have none
+            render_quickly(self.cycle, self.loop)
+            keep_departure(self.scope, self._departure)  # type: ignore[arg-type]  # the same dict by another name
 
     def on_message_complete(self) -> None:
         """See `httptools.HttpRequestParser`."""

@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -12,14 +12,14 @@ from starlette.requests import Request
 from service.engine import Engine, SampleResult
 from service.errors import Cancelled, InvalidRequest, TooLarge, UnsupportedMedia
 from service.http_api import sliced_json
+from service.http_api.departures import departure_of
+from service.http_api.errors import STATUS
 from service.http_api.whole_bodies import whole_body
 
 ON_LOOP_BYTES = 64 << 10
 """Larger bodies are read in a thread."""
 _Body = TypeVar("_Body", bound=BaseModel)
 _Result = TypeVar("_Result")
-
-_UNWATCHED_S = 0.02
 
 
 def engine_of(request: Request) -> Engine:
@@ -121,35 +121,31 @@ def _inflate(body: bytes, encoding: str, limit: int) -> bytes:
 async def while_connected(request: Request, work: Coroutine[Any, Any, _Result]) -> _Result:
     """Await `work`, but cancel it when the client disconnects.
 
-    Work that is done in a moment is not watched: watching costs as much as the rest of a small request.
-
     Raises:
         Cancelled: the client went away.
     """
-    task, gone = asyncio.current_task(), False
+    task, departure = asyncio.current_task(), departure_of(request.scope)
     assert task is not None
-    watchers: list[asyncio.Task[None]] = []
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        task.cancel()
-
-    timer = asyncio.get_running_loop().call_later(_UNWATCHED_S, lambda: watchers.append(asyncio.create_task(watch())))
+    if departure is None:  # another server than latentd's own
+        return await work
+    if departure.gone:
+        work.close()
+        _give_up(request)
+    departure.listen(task.cancel)
     try:
         return await work
     except asyncio.CancelledError:
-        if not gone:
+        if not departure.gone:
             raise
         task.uncancel()
-        request.state.status = 499
-        raise Cancelled("the client went away") from None
+        _give_up(request)
     finally:
-        timer.cancel()
-        for watcher in watchers:
-            watcher.cancel()
+        departure.listen(None)
+
+
+def _give_up(request: Request) -> NoReturn:
+    request.state.status = STATUS["cancelled"]
+    raise Cancelled("the client went away") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:

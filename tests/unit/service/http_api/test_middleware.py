@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from service.errors import Cancelled
+from service.http_api.departures import Departure, keep_departure
 from service.http_api.middleware import LimitBody, Observe
 from service.http_api.requests import while_connected
 from service.keys import KeyFile
@@ -94,27 +96,39 @@ async def test_a_limit_of_the_body_counts_every_piece(metrics: Metrics) -> None:
     assert value_of(metrics, "latentd_rejected_total", reason="size") == 1
 
 
-async def test_work_is_cancelled_when_its_client_goes_away() -> None:
-    from starlette.requests import Request
-
-    gone, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def receive() -> Any:
-        await gone.wait()
-        return {"type": "http.disconnect"}
+@pytest.mark.parametrize("gone", ["before", "meanwhile"])
+async def test_work_is_cancelled_when_its_client_goes_away(gone: str) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
+        begun.set()
         try:
             await asyncio.sleep(20)
         except asyncio.CancelledError:
             cancelled.set()
             raise
 
-    request = Request({"type": "http", "headers": [], "state": {}}, receive)
+    request, departure = Request({"type": "http", "headers": [], "state": {}}), Departure()
+    keep_departure(request.scope, departure)
+    if gone == "before":
+        departure.happened()
     waiting = asyncio.create_task(while_connected(request, work()))
-    await asyncio.sleep(0)
-    gone.set()
+    if gone == "meanwhile":
+        await begun.wait()
+        departure.happened()
     with pytest.raises(Cancelled):
         await waiting
-    await asyncio.wait_for(cancelled.wait(), 5)
+    assert (begun.is_set(), cancelled.is_set()) == (gone == "meanwhile", gone == "meanwhile")
     assert request.state.status == 499
+
+
+async def test_work_of_a_client_that_stays_is_nothing_to_its_next_departure() -> None:
+    request, departure = Request({"type": "http", "headers": [], "state": {}}), Departure()
+    keep_departure(request.scope, departure)
+
+    async def work() -> int:
+        return 7
+
+    assert await while_connected(request, work()) == 7
+    departure.happened()
+    await asyncio.sleep(0)  # were it cancelled, here it would be
