@@ -24,6 +24,7 @@ from service.workers import Outcome, Workers
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
+_ON_LOOP_S = 0.002  # longest batch for which the event loop may stand still, when nothing else is asked of it
 _WIDE_GAIN = 0.85  # of the time of one row: what all cores together must at least achieve
 
 
@@ -161,12 +162,20 @@ class Batcher:
             )
 
     def _wake(self) -> None:
-        """Call idle workers once all that arrived in this turn of the event loop is queued: it makes fuller batches."""
+        """Call idle workers once all that arrived in this turn of the event loop is queued: it makes fuller batches.
+
+        A request that is alone again and again is computed at once, but no second one in the same turn.
+        """
         if not self._schedule.asleep:
             self._schedule.reason = self._reason
         elif not self._waking:
             self._waking = True
             self._loop.call_soon(self._wake_now)
+            alone = None if self._delay_s else self._schedule.take_alone(_ON_LOOP_S)
+            if alone is not None:
+                self._workers.compute_here(alone)
+        else:
+            self._schedule.crowded()
 
     @property
     def _reason(self) -> str:
@@ -175,6 +184,8 @@ class Batcher:
     def _wake_now(self) -> None:
         """With a delay set, first let a completely idle device wait for company."""
         self._waking = False
+        if not self._schedule.queued_rows:
+            return
         if self._delay_s and not self._schedule.inflight and not self._draining and not self._schedule.full:
             if self._delay is None and self._schedule.queued_rows:
                 self._delay = self._loop.call_later(self._delay_s, self._call, "delay")

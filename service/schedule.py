@@ -121,6 +121,25 @@ class Schedule:
             self._asleep += 1
             return None
 
+    def take_alone(self, longest_s: float) -> Batch | None:
+        """All that waits, where nobody else computes or has lately and it takes at most `longest_s`: for the event loop
+        itself, which is as idle as everybody else and saves two hand-overs between threads."""
+        with self._lock:
+            if self._asleep < self._workers or self._alone < _ALONE or len(self._busy_lanes) != 1:
+                return None
+            [lane] = self._busy_lanes
+            rows = lane.queued_rows
+            if rows > lane.max_rows or rows * lane.seconds_per_row > longest_s:
+                return None
+            segments = lane.take(rows)
+            self._queued_rows += lane.queued_rows - rows
+            del self._busy_lanes[lane]
+            return self._cut(lane, segments) if segments else None
+
+    def crowded(self) -> None:
+        """Requests come several at a time: nobody is alone for a while."""
+        self._alone = 0
+
     def release(self) -> None:
         """A worker is free again."""
         with self._lock:

@@ -42,6 +42,12 @@ class Workers:
         for _ in range(self._schedule.call()):
             self._calls.put(True)
 
+    def compute_here(self, batch: Batch) -> None:
+        """Compute `batch` on the event loop."""
+        outcome = self._computed(batch)
+        self._schedule.release()
+        self._finish(batch, outcome)
+
     def close(self) -> None:
         """End the threads; nothing may be waiting any more."""
         for _ in self._threads:

@@ -98,7 +98,7 @@ async def test_waiting_requests_share_a_batch(generator: HeldGenerator, lane: La
     assert generator.marks == [[-1], [1, 2, 3]]
 
 
-async def test_a_queue_is_spread_over_all_workers_and_leaves_something_to_the_busy_ones(generator: HeldGenerator, lane: Lane) -> None:
+async def test_a_queue_is_spread_over_all_workers_busy_ones_too(generator: HeldGenerator, lane: Lane) -> None:
     async with running_batcher(threads=2) as batcher:
         generator.gate.clear()
         work = start(batcher.run(lane, marked(1, 4), timeout_s=20))
