@@ -15,7 +15,7 @@ from runtime.package import Package
 from runtime.providers import CPU, usable_providers
 
 _LOG = logging.getLogger(__name__)
-_SPIN_US = "1000"
+_SPIN_US = "300"
 
 
 class Generator:
