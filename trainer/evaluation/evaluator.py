@@ -18,7 +18,7 @@ from trainer.evaluation.config import EvaluationConfig
 from trainer.evaluation.feature_choice import Eyes
 from trainer.evaluation.kernel import kernel_distance
 from trainer.evaluation.measures import joined, ratio_of_medians, recognised, smallest_class_variety
-from trainer.evaluation.memorisation import Closeness, Memory, signs_of_copying
+from trainer.evaluation.memorisation import Closeness, Memory, chance_of_nearness, signs_of_copying
 from trainer.evaluation.modes import count_modes
 from trainer.evaluation.per_class import ClassRow, class_rows
 from trainer.evaluation.resampling import Rows, bootstrap_deviation, interval, subsampled_deviation
@@ -161,6 +161,8 @@ class Evaluator:
             ("exact_copies", closeness.exact, real.exact),
         ):
             ours, theirs = _mean(numbers), _mean(real_numbers)
+            if name == "nearer_to_training":
+                ours = _Number(ours.value, max(ours.deviation or 0.0, chance_of_nearness(closeness.nearest_of_both)))
             yield name, _measurement(name, ours, theirs, samples=n, real_samples=train, by=_PIXELS)
 
     def _motion(self, images: NDArray[np.uint8]) -> Iterator[Named]:

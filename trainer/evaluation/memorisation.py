@@ -30,12 +30,14 @@ class Closeness:
         nearest: the nearest training image.
         nearer_to_training: 1 where it is nearer to a training than to a held-out image of equally large sets, ½ where
             neither is; 0 else. Its mean is about ½ for real images that are new.
+        nearest_of_both: which image of the two sets is the nearest, a number of its own for each.
         near: 1 where it is nearer to a training image than 99 % of held-out images.
         exact: 1 where it is a training image.
     """
 
     nearest: Nearest
     nearer_to_training: NDArray[np.float64]
+    nearest_of_both: NDArray[np.int64]
     near: NDArray[np.float64]
     exact: NDArray[np.float64]
 
@@ -60,24 +62,44 @@ class Memory:
         nearer = _nearer(images, train, held_out)
         return self._closeness(images, nearest_images(images, self._train), nearer)
 
-    def _closeness(self, images: Pixels, nearest: Nearest, nearer: NDArray[np.float64]) -> Closeness:
+    def _closeness(self, images: Pixels, nearest: Nearest, nearer: "_Nearer") -> Closeness:
         exact = np.array([image.tobytes() in self._digests for image in images], np.float64)
         near = np.maximum(nearest.distances < self.threshold, exact)
-        return Closeness(nearest, nearer, near.astype(np.float64), exact)
+        return Closeness(nearest, nearer.shares, nearer.nearest, near.astype(np.float64), exact)
 
-    def _floor_of_nearness(self) -> NDArray[np.float64]:
+    def _floor_of_nearness(self) -> "_Nearer":
         """Half of the held-out images in the place of samples, the other half in that of held-out images."""
         half = len(self._unseen) // 2
         if half < 1:
-            return np.full(1, 0.5)
+            return _Nearer(np.full(1, 0.5), np.zeros(1, np.int64))
         ours, theirs = self._unseen[:half], self._unseen[half : 2 * half]
         return _nearer(self._held_out[ours], self._train[np.sort(self._equal[:half])], self._held_out[theirs])
 
 
-def _nearer(images: Pixels, train: Pixels, held_out: Pixels) -> NDArray[np.float64]:
-    to_train, to_held_out = (nearest_images(images, others).distances for others in (train, held_out))
+@dataclass(frozen=True)
+class _Nearer:
+    """`Closeness.nearer_to_training` and `Closeness.nearest_of_both`."""
+
+    shares: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+
+
+def _nearer(images: Pixels, train: Pixels, held_out: Pixels) -> _Nearer:
+    of_train, of_held_out = nearest_images(images, train), nearest_images(images, held_out)
+    to_train, to_held_out = of_train.distances, of_held_out.distances
     shares: NDArray[np.float64] = (to_train < to_held_out) + 0.5 * (to_train == to_held_out)
-    return shares
+    return _Nearer(shares, np.where(to_train <= to_held_out, of_train.rows, len(train) + of_held_out.rows))
+
+
+def chance_of_nearness(nearest_of_both: NDArray[np.int64]) -> float:
+    """Standard deviation of the mean of `nearer_to_training` for a generator that knows neither set.
+
+    Then either set might as well have been the other, and all samples whose nearest image is the same go to its side
+    together: over random exchanges of the two sets (a permutation test), √(Σ c²) / 2n for c samples at each image. Few
+    images decide where samples lie far from all, or sets are small.
+    """
+    counts = np.bincount(nearest_of_both)
+    return float(np.sqrt(np.square(counts, dtype=np.float64).sum()) / (2 * len(nearest_of_both)))
 
 
 def signs_of_copying(near: Measurement, nearer: Measurement, exact: Measurement) -> list[str]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from runtime.manifest import Measurement
 from trainer.data import DataConfig, DataSplit, LabelledImages, open_data
 from trainer.evaluation.distances import nearest_images
-from trainer.evaluation.memorisation import Memory, signs_of_copying
+from trainer.evaluation.memorisation import Memory, chance_of_nearness, signs_of_copying
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +112,21 @@ def test_what_real_images_score_by_chance_is_no_sign() -> None:
     for real, expected in ((0.5, 1), (0.75, 0)):  # a dozen held-out images may all lie far from the others
         nearer = Measurement(value=0.72, samples=64, real=real, interval=(0.65, 0.79))
         assert len(signs_of_copying(none, nearer, none)) == expected
+
+
+def test_where_few_images_decide_for_all_samples_chance_explains_much() -> None:
+    assert chance_of_nearness(np.zeros(500, np.int64)) == 0.5  # one outlier, in either set by chance
+    assert chance_of_nearness(np.arange(500)) == pytest.approx(0.5 / 500**0.5)
+    assert chance_of_nearness(np.arange(400) % 40) == pytest.approx(0.5 / 40**0.5)
+
+
+def test_samples_far_from_all_images_are_no_copies_and_noisy_copies_of_a_small_set_are(digits: DataSplit) -> None:
+    train, held_out = digits.train.subset(np.arange(160)), digits.held_out.subset(np.arange(40))
+    memory = Memory(DataSplit("small", train, held_out))
+
+    def lowest(images: NDArray[np.uint8]) -> float:
+        found = memory.closeness(images)
+        return float(found.nearer_to_training.mean() - 1.96 * chance_of_nearness(found.nearest_of_both))
+
+    assert lowest(255 - digits.train.images[200:700]) < 0.6
+    assert lowest(shifted(np.repeat(train.images, 4, axis=0), 60)) > 0.6
