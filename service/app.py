@@ -49,7 +49,7 @@ _LOG = logging.getLogger("latentd")
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG = 2048
 _COLLECTED_AFTER = (20_000, 20, 20)  # objects made and not freed: requests make hardly any cycles
-_KEYS_LOOKED_AT_S = 0.05  # how long a revoked key may go on: a look at the file is a tenth of a small request
+_FIRST_KEY_S = 0.05  # how long the first key may go unnoticed: a look at the file is a tenth of a small request
 
 
 class _HttpServer(uvicorn.Server):
@@ -119,7 +119,7 @@ def _build(settings: Settings) -> _Server:
         settings.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"setting state: {settings.state} cannot be made: {error.strerror}") from error
-    keys = KeyFile(settings.state, look_every_s=_KEYS_LOOKED_AT_S)
+    keys = KeyFile(settings.state, look_every_s=_FIRST_KEY_S)
     check_exposure(settings, keys)
     certificates = CertificateFiles.of(settings)
     core = _build_core(settings)

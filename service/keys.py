@@ -53,10 +53,10 @@ _KEYS = TypeAdapter(list[StoredKey])
 
 
 class KeyFile:
-    """The keys of one state folder, as another process may change them."""
+    """The keys of one state folder. A running server sees changes at once."""
 
     def __init__(self, state: Path, *, look_every_s: float = 0.0) -> None:
-        """`look_every_s`: how long the file may have changed before anybody notices; a look is a system call."""
+        """`look_every_s`: how long the very first key may go unnoticed; until then looks are for nothing."""
         self._look_every_s = look_every_s
         self._look_at = 0.0  # on the clock of `time.monotonic`
         self.path = state / "keys.json"
@@ -76,14 +76,14 @@ class KeyFile:
         Raises:
             SettingsError: it is not a file of keys.
         """
-        now = time.monotonic()
-        if now < self._look_at:
-            return self._keys
-        self._look_at = now + self._look_every_s
+        if not self.ever_held and self._look_every_s:
+            now = time.monotonic()
+            if now < self._look_at:
+                return []
+            self._look_at = now + self._look_every_s
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            self._read_at, self._keys = None, []
             return []
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._read_at:
@@ -153,7 +153,7 @@ class KeyFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_name(".keys.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._look_at, self._read_at = 0.0, None  # two writes within one tick of the clock would look like one
+            self._read_at = None  # two writes within one tick of the clock would look like one
             yield
 
     def _write(self, keys: list[StoredKey]) -> None:
