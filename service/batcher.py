@@ -2,7 +2,8 @@
 
 The unit is the row (one image), not the request. Requests wait in the schedule; a free worker cuts the next batch off
 it, computes it, and the event loop hands every request its part. Within a lane interactive rows go first, but now and
-then a batch begins with bulk rows.
+then a batch begins with bulk rows. A request that is alone again and again, and small, is computed by the event loop
+itself: nobody else waits for it, and two hand-overs between threads take as long as a small image.
 """
 
 import asyncio
@@ -171,6 +172,7 @@ class Batcher:
         elif not self._waking:
             self._waking = True
             self._loop.call_soon(self._wake_now)
+            self._schedule.reason = self._reason
             alone = None if self._delay_s else self._schedule.take_alone(_ON_LOOP_S)
             if alone is not None:
                 self._workers.compute_here(alone)

@@ -1,6 +1,7 @@
 """Rows of many requests share batches, and each request gets exactly its own back."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -106,6 +107,28 @@ async def test_a_queue_is_spread_over_all_workers_busy_ones_too(generator: HeldG
         generator.gate.set()
         await work
     assert generator.sizes == [2, 1, 1]
+
+
+async def test_a_request_that_is_alone_again_and_again_is_computed_on_the_event_loop(
+    generator: HeldGenerator, lane: Lane
+) -> None:
+    threads = list[str]()
+    generator.fails = lambda _: bool(threads.append(threading.current_thread().name))  # type: ignore[func-returns-value]
+    async with running_batcher(threads=2) as batcher:
+        found = [await batcher.run(lane, marked(mark), timeout_s=20) for mark in range(8)]
+        assert [name.startswith("infer-") for name in threads] == [True] * 4 + [False] * 4
+        for mark, images in enumerate(found):
+            np.testing.assert_array_equal(images, expected(generator, marked(mark)))
+        threads.clear()
+        await asyncio.gather(*(batcher.run(lane, marked(mark), timeout_s=20) for mark in range(6)))
+        assert sum(name.startswith("infer-") for name in threads) >= 1, "only one in a turn of the loop"
+        threads.clear()
+        await batcher.run(lane, marked(9), timeout_s=20)
+        assert all(name.startswith("infer-") for name in threads), "it was not alone lately"
+        long = Lane(generator, max_rows=4, seconds_per_row=0.1)
+        for mark in range(8):
+            await batcher.run(long, marked(mark), timeout_s=20)
+        assert all(name.startswith("infer-") for name in threads), "what takes long never is"
 
 
 _requests = st.lists(
