@@ -86,7 +86,13 @@ class Batcher:
         return self._schedule.backlog_s()
 
     async def run(
-        self, lane: Lane, rows: Rows, *, priority: Priority = "interactive", timeout_s: float
+        self,
+        lane: Lane,
+        rows: Rows,
+        *,
+        priority: Priority = "interactive",
+        timeout_s: float,
+        seen_at_once: bool = False,
     ) -> NDArray[np.uint8]:
         """Images of `rows`, in their order.
 
@@ -94,6 +100,8 @@ class Batcher:
 
         Args:
             timeout_s: refused at once where the backlog is longer, given up after it.
+            seen_at_once: whether requests that arrive together come here in one turn of the event loop, as those of
+                HTTP do: only then is it known that one is alone, and it may be computed on the loop.
 
         Returns:
             uint8 ``[n, …]`` as `Generator.run` yields.
@@ -110,7 +118,7 @@ class Batcher:
         self._emptied.clear()
         self._schedule.add(lane, ticket)
         expiry = self._loop.call_later(timeout_s, self._expire, ticket, timeout_s)
-        self._wake()
+        self._wake(seen_at_once=seen_at_once)
         try:
             return await ticket.future
         except asyncio.CancelledError:
@@ -162,7 +170,7 @@ class Batcher:
                 )
             )
 
-    def _wake(self) -> None:
+    def _wake(self, *, seen_at_once: bool = False) -> None:
         """Call idle workers once all that arrived in this turn of the event loop is queued: it makes fuller batches.
 
         A request that is alone again and again is computed at once, but no second one in the same turn.
@@ -173,7 +181,7 @@ class Batcher:
             self._waking = True
             self._loop.call_soon(self._wake_now)
             self._schedule.reason = self._reason
-            alone = None if self._delay_s else self._schedule.take_alone(_ON_LOOP_S)
+            alone = self._schedule.take_alone(_ON_LOOP_S) if seen_at_once and not self._delay_s else None
             if alone is not None:
                 self._workers.compute_here(alone)
         else:

@@ -93,12 +93,15 @@ class Engine:
         self._quotas = quotas or Quotas(metrics)
         self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
-    async def sample(self, request: SampleRequest, model: ServedModel | None = None) -> SampleResult:
+    async def sample(
+        self, request: SampleRequest, model: ServedModel | None = None, *, seen_at_once: bool = False
+    ) -> SampleResult:
         """Generate the images of `request`.
 
         Args:
             model: what `request.model` was found to mean, where the caller has asked already: the bare name or alias
                 may mean another version by now.
+            seen_at_once: see `Batcher.run`.
 
         Raises:
             ServiceError: see `service.errors`; every one names the field or says when to come back.
@@ -110,7 +113,7 @@ class Engine:
             end = start + check_timeout(request.timeout_s, self._timeout_s)
             checked = await self._check(request, model, most, end)
             with self._quotas.charged(current_caller(), checked.rows.n):
-                result = await self._run(checked, checked.rows)
+                result = await self._run(checked, checked.rows, seen_at_once=seen_at_once)
             ok = True
             return result
         finally:
@@ -181,11 +184,13 @@ class Engine:
         seen.rows += rows.n
         return _Checked(model, lane, rows, check_priority(request.priority), end)
 
-    async def _run(self, checked: _Checked, rows: Rows) -> SampleResult:
+    async def _run(self, checked: _Checked, rows: Rows, *, seen_at_once: bool = False) -> SampleResult:
         timeout_s = min(checked.deadline - time.perf_counter(), self._timeout_s)
         if timeout_s <= 0:
             raise DeadlineExceeded("the request's time was over before all of its images were queued")
-        images = await self._batcher.run(checked.lane, rows, priority=checked.priority, timeout_s=timeout_s)
+        images = await self._batcher.run(
+            checked.lane, rows, priority=checked.priority, timeout_s=timeout_s, seen_at_once=seen_at_once
+        )
         model, precision = checked.model, checked.lane.generator.precision
         self._metrics.images_of(model.name, model.version_text, precision).inc(rows.n)
         return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))

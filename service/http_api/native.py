@@ -106,7 +106,7 @@ async def sample(request: Request) -> Response:
     model = await engine.registry.get(body.model)
     if answer.file_format == "gif":  # refused before anything is computed
         file_format("gif", model.manifest)
-    result = await while_connected(request, engine.sample(asked, model))
+    result = await while_connected(request, engine.sample(asked, model, seen_at_once=True))
     layout = check_layout(body.layout, len(result.images), answer)
     return await engine.encode(lambda: render(result, answer, layout), quick=is_quick(answer, result.images.nbytes))
 

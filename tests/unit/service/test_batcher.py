@@ -117,22 +117,27 @@ async def test_a_request_that_is_alone_again_and_again_is_computed_on_the_event_
     async with running_batcher(threads=2) as batcher:
         found = []
         for mark in range(8):
-            found.append(await batcher.run(lane, marked(mark), timeout_s=20))
+            found.append(await batcher.run(lane, marked(mark), timeout_s=20, seen_at_once=True))
             await asyncio.sleep(0)  # another turn of the loop
         assert [name.startswith("infer-") for name in threads] == [True] * 4 + [False] * 4
         for mark, images in enumerate(found):
             np.testing.assert_array_equal(images, expected(generator, marked(mark)))
         threads.clear()
-        await asyncio.gather(*(batcher.run(lane, marked(mark), timeout_s=20) for mark in range(6)))
+        await asyncio.gather(*(batcher.run(lane, marked(mark), timeout_s=20, seen_at_once=True) for mark in range(6)))
         assert sum(name.startswith("infer-") for name in threads) >= 1, "only one in a turn of the loop"
         threads.clear()
-        await batcher.run(lane, marked(9), timeout_s=20)
+        await batcher.run(lane, marked(9), timeout_s=20, seen_at_once=True)
         assert all(name.startswith("infer-") for name in threads), "it was not alone lately"
         long = Lane(generator, max_rows=4, seconds_per_row=0.1)
         for mark in range(8):
-            await batcher.run(long, marked(mark), timeout_s=20)
+            await batcher.run(long, marked(mark), timeout_s=20, seen_at_once=True)
             await asyncio.sleep(0)
         assert all(name.startswith("infer-") for name in threads), "what takes long never is"
+        threads.clear()
+        for mark in range(8):
+            await batcher.run(lane, marked(mark), timeout_s=20)
+            await asyncio.sleep(0)
+        assert all(name.startswith("infer-") for name in threads), "of gRPC it is not known who else waits"
 
 
 _requests = st.lists(
