@@ -1,7 +1,7 @@
 """Heads of answers: most lines are those of the answer before, and the whole goes out together with the body.
 
-uvicorn checks and writes every header of every answer anew, and sends head and body apart, which is a third of what a
-small answer costs.
+uvicorn checks and writes every header of every answer anew, and sends head and body apart: under a profiler a fifth of
+the event loop's time for a small answer.
 """
 
 from asyncio import AbstractEventLoop, Transport
