@@ -115,10 +115,16 @@ async def test_a_request_that_is_alone_again_and_again_is_computed_on_the_event_
     threads = list[str]()
     generator.fails = lambda _: bool(threads.append(threading.current_thread().name))  # type: ignore[func-returns-value]
     async with running_batcher(threads=2) as batcher:
+
+        async def all_idle() -> None:
+            """A worker falls asleep some time after its answer."""
+            await asyncio.sleep(0)
+            await until(lambda: batcher._schedule.asleep == 2)
+
         found = []
         for mark in range(8):
             found.append(await batcher.run(lane, marked(mark), timeout_s=20, seen_at_once=True))
-            await asyncio.sleep(0)  # another turn of the loop
+            await all_idle()
         assert [name.startswith("infer-") for name in threads] == [True] * 4 + [False] * 4
         for mark, images in enumerate(found):
             np.testing.assert_array_equal(images, expected(generator, marked(mark)))
@@ -126,17 +132,18 @@ async def test_a_request_that_is_alone_again_and_again_is_computed_on_the_event_
         await asyncio.gather(*(batcher.run(lane, marked(mark), timeout_s=20, seen_at_once=True) for mark in range(6)))
         assert sum(name.startswith("infer-") for name in threads) >= 1, "only one in a turn of the loop"
         threads.clear()
+        await all_idle()
         await batcher.run(lane, marked(9), timeout_s=20, seen_at_once=True)
         assert all(name.startswith("infer-") for name in threads), "it was not alone lately"
         long = Lane(generator, max_rows=4, seconds_per_row=0.1)
         for mark in range(8):
             await batcher.run(long, marked(mark), timeout_s=20, seen_at_once=True)
-            await asyncio.sleep(0)
+            await all_idle()
         assert all(name.startswith("infer-") for name in threads), "what takes long never is"
         threads.clear()
         for mark in range(8):
             await batcher.run(lane, marked(mark), timeout_s=20)
-            await asyncio.sleep(0)
+            await all_idle()
         assert all(name.startswith("infer-") for name in threads), "of gRPC it is not known who else waits"
 
 
