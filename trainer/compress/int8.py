@@ -81,7 +81,7 @@ class Int8Config(QuantizationMethod):
         rewriting = rewrite_transposed_convolutions(prepared)
         _name_nodes(prepared)
         methods = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-        operators = self.operators or (*_OPERATORS, *(_PASSING if rewriting.done else ()))
+        operators = self.operators or (*_OPERATORS, *(_PASSING if _rearranges(prepared) else ()))
         with quiet_root_logger(logging.ERROR), tempfile.TemporaryDirectory() as scratch:
             source, target = Path(scratch) / "prepared.onnx", Path(scratch) / "int8.onnx"
             onnx.save(onnx.shape_inference.infer_shapes(prepared), source)
@@ -143,6 +143,12 @@ def _in_fp32(model: ModelProto, rewriting: Rewriting, least_weights: int) -> lis
         elif node.op_type in _PASSING and node.name not in in_8_bits:
             names.append(node.name)
     return names
+
+
+def _rearranges(model: ModelProto) -> bool:
+    """Whether phases are interleaved between layers: of layers rewritten here or, of a pruned generator, before."""
+    leading = _leading_to_convolutions(model)
+    return any(node.op_type == "Transpose" and node.name in leading for node in model.graph.node)
 
 
 def _leading_to_convolutions(model: ModelProto) -> set[str]:

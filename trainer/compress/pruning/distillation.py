@@ -86,7 +86,7 @@ class Distillation:
             optimizer.step()
             after_step(student)
             if step % 20 == 0:
-                bar.set_postfix_str(f"loss {float(loss):.4f}", refresh=False)
+                bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
             bar.update()
 
     def _loss(self, student: Generator) -> Tensor:

@@ -17,6 +17,7 @@ from runtime.references import find_package
 from runtime.store import DirectoryStore
 from trainer.checkpoints import Checkpoint
 from trainer.compress.blocks import compute_blocks
+from trainer.compress.enlarging import join_enlarging
 from trainer.compress.fidelity import BarsConfig, RealSide, measure_fidelity
 from trainer.compress.flat_arithmetic import flatten_arithmetic
 from trainer.compress.folding import fold
@@ -29,6 +30,7 @@ from trainer.compress.pruning.perception import perception_of
 from trainer.compress.pruning.weights import Zeros, honest_note
 from trainer.compress.real_images import open_real_side
 from trainer.compress.speed import BATCH, speed_ratio
+from trainer.compress.transposed_convolutions import rewrite_transposed_convolutions
 from trainer.compress.versions import (
     check_bars,
     publish_version,
@@ -214,10 +216,12 @@ def _export(generator: Generator, manifest: Manifest, path: Path, *, tuned: bool
 
 
 def _tune(path: Path) -> None:
-    """Fold normalization by constants into the weights, and compute the last layer in blocks and what follows it on
-    flat rows."""
+    """Fold normalization by constants into the weights, compute what enlarges on the small image, the last layer in
+    blocks, and what follows it on flat rows."""
     model = onnx.load(path)
     fold(model)
+    join_enlarging(model)
+    rewrite_transposed_convolutions(model)
     graph = Graph(model)
     compute_blocks(graph)
     flatten_arithmetic(graph)

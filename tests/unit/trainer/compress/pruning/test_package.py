@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from runtime.latents import row_seeds
 from runtime.package import Package
 from runtime.store import DirectoryStore
 from tests.kit.tiny_package import publish_tiny
+from tests.unit.trainer.compress.graphs import kinds
 from tests.unit.trainer.runs import TINY
 from trainer.checkpoints import read_checkpoint
 from trainer.compress.fidelity import BarsConfig
@@ -48,6 +50,7 @@ def test_the_next_version_is_an_ordinary_smaller_package(models: DirectoryStore,
     assert entry.parity.against == "parent"
     assert entry.reproducible
     assert entry.size < package.manifest.precisions["fp32"].size
+    assert "ConvTranspose" not in kinds(onnx.load(found.path / entry.file)), "they are computed in phases"
     assert manifest.evaluation == {}, "measures of another generator"
     assert {"checkpoint.pt", "samples.png", "expected.npz", "metrics.json"} == set(manifest.files)
     assert (found.path / "samples.png").read_bytes() != (package.path / "samples.png").read_bytes()
