@@ -9,13 +9,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
     PlatformCollector,
     ProcessCollector,
 )
 
 from runtime import __version__
+from service.histograms import Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _QUEUE_SECONDS = (0.0001, 0.00025, 0.0005, *_SECONDS)  # an idle server starts a batch in less than a millisecond
@@ -48,7 +48,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.queue_seconds = Histogram(
+        self.queue_durations = Histogram(
             "latentd_queue_duration_seconds",
             "From the enqueueing of a request to the start of its first batch.",
             buckets=_QUEUE_SECONDS,
@@ -61,7 +61,7 @@ class Metrics:
             buckets=_STAGE_SECONDS,
             registry=registry,
         )
-        self.batch_rows = Histogram("latentd_batch_rows", "Rows per batch.", buckets=_ROWS, registry=registry)
+        self.batch_sizes = Histogram("latentd_batch_rows", "Rows per batch.", buckets=_ROWS, registry=registry)
         self.dispatch = Counter(
             "latentd_dispatch_total", "Batches by the reason they were sent.", ["reason"], registry=registry
         )
@@ -106,6 +106,7 @@ class Metrics:
         for reason in REJECT_REASONS:
             self.rejected.labels(reason)
         self.stage_seconds = {stage: self.compute_seconds.labels(stage) for stage in STAGES}
+        self.queue_seconds, self.batch_rows = self.queue_durations.labels(), self.batch_sizes.labels()
         # Of every request: finding a series takes longer than adding to it.
         self.requests_of = cache(self.requests.labels)
         self.request_seconds_of = cache(self.request_seconds.labels)

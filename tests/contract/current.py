@@ -7,6 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from service.histograms import Histogram
 from service.http_api.application import create_routes
 from service.metrics import Metrics
 from tests.kit.proto_modules import PROTO_MODULES
@@ -35,6 +36,8 @@ def metrics() -> dict[str, Any]:
         if isinstance(metric, MetricWrapperBase):
             suffix = "_total" if metric._type == "counter" else ""
             found[metric._name + suffix] = {"type": metric._type, "labels": list(metric._labelnames)}
+        elif isinstance(metric, Histogram):
+            found[metric.name] = {"type": "histogram", "labels": list(metric.label_names)}
     return dict(sorted(found.items()))
 
 
