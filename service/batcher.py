@@ -1,9 +1,10 @@
 """Rows of many requests share batches; each request gets its own rows back, in order.
 
 The unit is the row (one image), not the request. Requests wait in the schedule; a free worker cuts the next batch off
-it, computes it, and the event loop hands every request its part. Within a lane interactive rows go first, but now and
-then a batch begins with bulk rows. A request that is alone again and again, and small, is computed by the event loop
-itself: nobody else waits for it, and two hand-overs between threads take as long as a small image.
+it, computes it, and the event loop hands every request its part. Within a lane interactive rows go first, by
+themselves where a full batch takes much longer than one of them; but now and then a batch begins with bulk rows. A
+request that is alone again and again, and small, is computed by the event loop itself: nobody else waits for it, and
+two hand-overs between threads take as long as a small image.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from service.workers import Outcome, Workers
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
 _ON_LOOP_S = 0.002  # longest batch for which the event loop may stand still, when nothing else is asked of it
+_HARDLY_LONGER = 2.0  # times what one row takes: a batch may be filled up at the cost of those in it
 _WIDE_GAIN = 0.85  # of the time of one row: what all cores together must at least achieve
 
 
@@ -69,17 +71,17 @@ class Batcher:
         Args:
             wide: the same on several cores, for requests that come alone; not kept where it is hardly faster.
         """
-        rows, seconds_per_row = 1, time_batch(generator, 1)
-        if wide is not None and time_batch(wide, 1) > _WIDE_GAIN * seconds_per_row:
+        rows, single_s = 1, time_batch(generator, 1)
+        if wide is not None and time_batch(wide, 1) > _WIDE_GAIN * single_s:
             wide = None
-        best, best_rows = seconds_per_row, 1
+        best, best_rows = single_s, 1
         while rows < self._max_batch:
             rows = min(rows * 2, self._max_batch)
             seconds = time_batch(generator, rows)
             if seconds > self._batch_s:
                 break
             best, best_rows = seconds / rows, rows
-        return Lane(generator, best_rows, best, wide)
+        return Lane(generator, best_rows, best, wide, fills=best * best_rows < _HARDLY_LONGER * single_s)
 
     def backlog_s(self) -> float:
         """Estimated seconds until everything now waiting has been computed."""

@@ -116,12 +116,14 @@ class Lane:
         max_rows: most rows of a batch, from the measured compute time.
         seconds_per_row: running estimate of one worker's time per row.
         wide: the same generator on several cores, for a request that comes alone; None: it gains nothing.
+        fills: whether bulk rows fill up a batch of interactive ones, which then wait for all of it.
     """
 
     generator: Generator
     max_rows: int
     seconds_per_row: float
     wide: Generator | None = None
+    fills: bool = True
     used: float = 0.0
     batches: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
@@ -136,6 +138,8 @@ class Lane:
         segments: list[Segment] = []
         for priority in order:
             queue = self.queues[priority]
+            if segments and priority == "bulk" and not self.fills:
+                break
             while queue and most:
                 ticket = queue[0]
                 if ticket.failed or ticket.future.done():  # or expired, or cancelled: its task has yet to withdraw it

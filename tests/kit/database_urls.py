@@ -11,10 +11,10 @@ from tests.kit.postgres import NoPostgres, empty_schema, running_postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server; skips where there can be none, with the reason."""
     try:
-        with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        with running_postgres() as url:
             yield url
     except NoPostgres as error:
         pytest.skip(f"PostgreSQL: {error}")

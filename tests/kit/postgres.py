@@ -1,9 +1,13 @@
-"""A PostgreSQL server of the tests' own: in a temporary folder, on a free loopback port, without a password."""
+"""A PostgreSQL server of the tests' own: in a temporary folder, on a free loopback port, without a password.
+
+The folder is not one of pytest's, which close theirs to other users whenever a session begins.
+"""
 
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +22,24 @@ class NoPostgres(Exception):
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
-    """Run a server with its data in `folder`; yields the URL of an empty database.
+def running_postgres() -> Iterator[str]:
+    """Run a server; yields the URL of an empty database.
 
     Raises:
         NoPostgres: it, its driver, or an unprivileged user to run it as is missing.
     """
     if find_spec("psycopg") is None:
         raise NoPostgres("psycopg is not installed: pip install 'latentd[postgres]'")
-    binaries = _binaries()
-    user = _user()
-    folder.mkdir(parents=True, exist_ok=True)
-    if user is not None:
-        shutil.chown(folder, user)
-        for parent in folder.parents:  # pytest's folders are closed to others
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+    binaries, user = _binaries(), _user()
+    with tempfile.TemporaryDirectory(prefix="latentd-postgres-") as name:
+        if user is not None:
+            shutil.chown(name, user)
+        with _running(binaries, user, Path(name)) as url:
+            yield url
+
+
+@contextmanager
+def _running(binaries: Path, user: str | None, folder: Path) -> Iterator[str]:
     data = folder / "data"
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
     initdb: list[str | Path] = [

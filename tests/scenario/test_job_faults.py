@@ -353,7 +353,7 @@ def test_two_servers_on_one_postgresql_one_killed(
     store: DirectoryStore, tmp_path: Path, expected: dict[str, bytes], repeats: int
 ) -> None:
     try:
-        with running_postgres(tmp_path / "postgres") as url:
+        with running_postgres() as url:
             _two_servers(store, tmp_path / "state", url, expected, repeats)
     except NoPostgres as error:
         pytest.skip(f"PostgreSQL: {error}")

@@ -404,6 +404,35 @@ async def test_interactive_rows_overtake_bulk_rows(generator: HeldGenerator, lan
     assert generator.marks == [[-1], [2, 2, 1, 1], [1, 1, 1, 1], [1, 1]]
 
 
+async def test_bulk_rows_do_not_fill_up_a_batch_that_would_take_much_longer(
+    generator: HeldGenerator, lane: Lane
+) -> None:
+    lane.fills = False
+    async with running_batcher() as batcher:
+        held = await hold(batcher, lane)
+        bulk = start(batcher.run(lane, marked(1, 8), priority="bulk", timeout_s=20))
+        await asyncio.sleep(0)
+        quick = start(batcher.run(lane, marked(2, 1), timeout_s=20))
+        await asyncio.sleep(0)
+        generator.gate.set()
+        await asyncio.gather(held, bulk, quick)
+    assert generator.marks == [[-1], [2], [1, 1, 1, 1], [1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize(("per_row_s", "fills"), [(0.004, False), (0.0, True)])
+async def test_whether_bulk_rows_fill_up_a_batch_follows_from_what_one_takes(
+    package: Package, per_row_s: float, fills: bool
+) -> None:
+    class Steady(HeldGenerator):
+        def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Images:
+            time.sleep(0.004 + per_row_s * len(latents))
+            return super().run(latents, labels)
+
+    async with running_batcher(max_batch=8) as batcher:
+        lane = await asyncio.to_thread(batcher.open_lane, Steady(package))
+    assert (lane.max_rows, lane.fills) == (8, fills)
+
+
 async def test_bulk_rows_are_not_starved_by_interactive_ones(generator: HeldGenerator, lane: Lane) -> None:
     async with running_batcher() as batcher:
         held = await hold(batcher, lane)
