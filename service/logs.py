@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 from service import observation
@@ -45,9 +46,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        second, milliseconds = divmod(int(record.created * 1000), 1000)
         line: dict[str, Any] = {
-            "time": time.replace("+00:00", "Z"),
+            "time": f"{_second(second)}.{milliseconds:03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -70,6 +71,12 @@ class ConsoleLines(logging.Formatter):
         """See `logging.Formatter`; a traceback follows on lines of its own."""
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         return f"{super().formatMessage(record)}{fields}".translate(_CONTROL)
+
+
+@lru_cache(1)
+def _second(since_1970: int) -> str:
+    """``2026-11-21T16:00:00``, in UTC."""
+    return datetime.fromtimestamp(since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

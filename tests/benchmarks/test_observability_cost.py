@@ -4,7 +4,6 @@ CPU time rather than wall time, so that whatever else the machine does is left o
 it. One image per request: nothing to share the cost with.
 """
 
-import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -19,15 +18,15 @@ from tests.kit.tiny_package import publish_tiny
 
 pytestmark = pytest.mark.slow  # its figures need a machine that does nothing else
 
-SECONDS = 1.0
-ROUNDS = 9
+SECONDS = 0.25
+ROUNDS = 60  # many and short, in turns: a round differs by a tenth from the next, whatever is measured
 SILENT = (sys.executable, "-m", "tests.benchmarks.silent_server")
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    spent = [int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(spent) / 1e9
 
 
 def per_request(server: ServerProcess) -> float:
@@ -38,9 +37,13 @@ def per_request(server: ServerProcess) -> float:
     return (cpu_seconds(server.pid) - before) / len(load.latencies)
 
 
-def test_metrics_cost_at_most_three_percent(tmp_path: Path, report: Callable[[str], None]) -> None:
+@pytest.mark.parametrize(("model", "delay", "most"), [("small", 10, 0.03), ("tiny", 0, 0.06)])
+def test_metrics_cost_at_most_three_percent(
+    model: str, delay: int, most: float, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    """Of the small model, which the throughput is measured with; of one that computes next to nothing it is told."""
     store = DirectoryStore(tmp_path / "models")
-    publish_tiny(store, precisions=("fp32",))
+    publish_tiny(store, delay=delay, precisions=("fp32",))
     quiet = ("--log-level", "warning")
     with (
         running_server(store.root, tmp_path / "counting", *quiet) as counting,
@@ -52,10 +55,10 @@ def test_metrics_cost_at_most_three_percent(tmp_path: Path, report: Callable[[st
     cost = statistics.median(costs)
     spent = statistics.median(counted for counted, _ in pairs)
     report(
-        f"metrics: {cost:.1%} of {spent * 1e6:.0f} µs of CPU per request "
-        f"(rounds {', '.join(f'{value:.1%}' for value in costs)})"
+        f"metrics, {model} model: {cost:.1%} of {spent * 1e6:.0f} µs of CPU per request "
+        f"(quarters of {ROUNDS} rounds: {', '.join(f'{value:.1%}' for value in statistics.quantiles(costs))})"
     )
-    assert cost <= 0.03
+    assert cost <= most
 
 
 def test_cost_of_access_lines_is_told(tmp_path: Path, report: Callable[[str], None]) -> None:
