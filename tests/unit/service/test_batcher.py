@@ -419,13 +419,13 @@ async def test_bulk_rows_do_not_fill_up_a_batch_that_would_take_much_longer(
     assert generator.marks == [[-1], [2], [1, 1, 1, 1], [1, 1, 1, 1]]
 
 
-@pytest.mark.parametrize(("per_row_s", "fills"), [(0.004, False), (0.0, True)])
+@pytest.mark.parametrize(("per_row_s", "fills"), [(0.02, False), (0.0, True)])
 async def test_whether_bulk_rows_fill_up_a_batch_follows_from_what_one_takes(
     package: Package, per_row_s: float, fills: bool
 ) -> None:
     class Steady(HeldGenerator):
         def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Images:
-            time.sleep(0.004 + per_row_s * len(latents))
+            time.sleep(0.02 + per_row_s * len(latents))
             return super().run(latents, labels)
 
     async with running_batcher(max_batch=8) as batcher:
