@@ -6,8 +6,7 @@ Along one axis, an image enlarged s times by repeating pixels and convolved with
 
 a transposed convolution of stride s whose kernel is w backwards, convolved with s ones. Each of its s² phases has
 ⌈(K + s − 1) / s⌉² taps where the convolution has K²: 4 for 9 with K = 3 and s = 2. The phases have weights of their
-own, 16 for 9. (The other way round from Odena et al. 2016, "Deconvolution and checkerboard artifacts": that a network
-was trained in one form does not bind the one in which it is computed.)
+own, 16 for 9.
 """
 
 import numpy as np
