@@ -20,7 +20,6 @@ from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded
 from service.lanes import Lane, Priority, Rows
 from service.metrics import Metrics
-from service.priorities import stand_back
 from service.quotas import Quotas
 from service.registry import Registry
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
@@ -92,7 +91,7 @@ class Engine:
         self._metrics = metrics
         self._timeout_s = timeout_s
         self._quotas = quotas or Quotas(metrics)
-        self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode", initializer=stand_back)
+        self._encoders = ThreadPoolExecutor(2, thread_name_prefix="encode")
 
     async def sample(
         self, request: SampleRequest, model: ServedModel | None = None, *, seen_at_once: bool = False

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from service.computation import Computed, compute
-from service.priorities import stand_back
 from service.schedule import Batch, Schedule
 from service.tracing import NO_TRACING, Tracing
 
@@ -57,7 +56,6 @@ class Workers:
             thread.join()
 
     def _work(self) -> None:
-        stand_back()
         while self._calls.get():
             while (batch := self._schedule.take()) is not None:
                 self._deliver(batch, self._computed(batch))

@@ -392,7 +392,15 @@ async def test_single_rows_on_an_idle_device_do_not_inflate_the_estimate_of_full
 # --- who goes first ------------------------------------------------------------------------------------------
 
 
-async def test_interactive_rows_overtake_bulk_rows(generator: HeldGenerator, lane: Lane) -> None:
+@pytest.mark.parametrize(
+    ("fills", "marks"),
+    [(True, [[-1], [2, 2, 1, 1], [1, 1, 1, 1], [1, 1]]), (False, [[-1], [2, 2], [1, 1, 1, 1], [1, 1, 1, 1]])],
+    ids=["filled up", "by themselves"],
+)
+async def test_interactive_rows_overtake_bulk_rows(
+    generator: HeldGenerator, lane: Lane, fills: bool, marks: list[list[int]]
+) -> None:
+    lane.fills = fills
     async with running_batcher() as batcher:
         held = await hold(batcher, lane)
         bulk = start(batcher.run(lane, marked(1, 8), priority="bulk", timeout_s=20))
@@ -401,22 +409,7 @@ async def test_interactive_rows_overtake_bulk_rows(generator: HeldGenerator, lan
         await asyncio.sleep(0)
         generator.gate.set()
         await asyncio.gather(held, bulk, quick)
-    assert generator.marks == [[-1], [2, 2, 1, 1], [1, 1, 1, 1], [1, 1]]
-
-
-async def test_bulk_rows_do_not_fill_up_a_batch_that_would_take_much_longer(
-    generator: HeldGenerator, lane: Lane
-) -> None:
-    lane.fills = False
-    async with running_batcher() as batcher:
-        held = await hold(batcher, lane)
-        bulk = start(batcher.run(lane, marked(1, 8), priority="bulk", timeout_s=20))
-        await asyncio.sleep(0)
-        quick = start(batcher.run(lane, marked(2, 1), timeout_s=20))
-        await asyncio.sleep(0)
-        generator.gate.set()
-        await asyncio.gather(held, bulk, quick)
-    assert generator.marks == [[-1], [2], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert generator.marks == marks
 
 
 @pytest.mark.parametrize(("per_row_s", "fills"), [(0.02, False), (0.0, True)])
