@@ -40,8 +40,21 @@ class _Stream(threading.local):
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=0)
 
-    def words(self, seed: int, count: int, *, of_label: bool = False) -> NDArray[np.uint64]:
-        """The first `count` words of row `seed`, from the part of its latent or that of its label."""
+    def label_word(self, seed: int) -> int:
+        """The word that the label of row `seed` is drawn from."""
+        self._begin(seed, of_label=True)
+        return int(self._philox.random_raw())
+
+    def words(self, seed: int, count: int) -> NDArray[np.uint64]:
+        """The first `count` words of the latent of row `seed`."""
+        self._begin(seed, of_label=False)
+        if count <= _ONE_BY_ONE:
+            word = self._philox.random_raw
+            return np.array([word() for _ in range(count)], dtype=np.uint64)
+        words: NDArray[np.uint64] = self._philox.random_raw(count)
+        return words
+
+    def _begin(self, seed: int, *, of_label: bool) -> None:
         state: Any = {  # which NumPy declares as arrays, and reads element by element
             "bit_generator": "Philox",
             "state": {"counter": (0, 0, 0, int(of_label)), "key": (seed, 0)},
@@ -51,11 +64,6 @@ class _Stream(threading.local):
             "uinteger": 0,
         }
         self._philox.state = state
-        if count <= _ONE_BY_ONE:
-            word = self._philox.random_raw
-            return np.array([word() for _ in range(count)], dtype=np.uint64)
-        words: NDArray[np.uint64] = self._philox.random_raw(count)
-        return words
 
 
 _STREAM = _Stream()
@@ -87,4 +95,4 @@ def latents_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], dim: int) -> N
 
 def labels_from_seeds(seeds: Sequence[int] | NDArray[np.uint64], classes: int) -> NDArray[np.int64]:
     """Class indices in 0 … ``classes - 1``, int64 ``[len(seeds)]``; row *i* depends on ``seeds[i]`` alone."""
-    return np.array([int(_STREAM.words(int(seed), 1, of_label=True)[0]) % classes for seed in seeds], dtype=np.int64)
+    return np.array([_STREAM.label_word(int(seed)) % classes for seed in seeds], dtype=np.int64)

@@ -31,6 +31,8 @@ from service.grpc_api.server import GrpcServer
 from service.http_api.application import create_application
 from service.http_api.browsers import BrowserPolicy
 from service.http_api.connections import connections
+from service.http_api.express import Express
+from service.http_api.recording import Recorder
 from service.jobs.assembly import JobParts, assemble
 from service.jobs.crew import JobCrew
 from service.jobs.desk import JobDesk
@@ -189,6 +191,12 @@ def _build_core(settings: Settings) -> _Core:
 
 
 def _build_http(settings: Settings, core: _Core, keys: KeyFile, certificates: CertificateFiles | None) -> _HttpServer:
+    browsers = BrowserPolicy(
+        frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
+        frozenset(origin.lower() for origin in settings.cors_origins or ()),
+    )
+    recorder = Recorder(core.metrics, core.tracing)
+    express = Express(core.engine, recorder, keys, core.quotas, browsers, max_body_bytes=settings.max_body_bytes)
     application = create_application(
         core.engine,
         core.lifecycle,
@@ -197,10 +205,7 @@ def _build_http(settings: Settings, core: _Core, keys: KeyFile, certificates: Ce
         max_body_bytes=settings.max_body_bytes,
         patience_s=settings.patience_seconds,
         quotas=core.quotas,
-        browsers=BrowserPolicy(
-            frozenset(name.lower() for name in settings.allowed_hosts) if settings.allowed_hosts is not None else None,
-            frozenset(origin.lower() for origin in settings.cors_origins or ()),
-        ),
+        browsers=browsers,
         tracing=core.tracing,
         desk=core.desk,
         file_store=core.parts.files,
@@ -208,7 +213,7 @@ def _build_http(settings: Settings, core: _Core, keys: KeyFile, certificates: Ce
     return _HttpServer(
         uvicorn.Config(
             application,
-            http=connections(settings.patience_seconds),
+            http=connections(settings.patience_seconds, express),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -10,25 +10,25 @@ two hand-overs between threads take as long as a small image.
 import asyncio
 import logging
 import time
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable
+from typing import Any
 
 from runtime.generator import Generator
 from service import observation
 from service.computation import Computed, time_batch
 from service.errors import DeadlineExceeded, Draining, Overloaded
-from service.lanes import Lane, Priority, Rows, Ticket
+from service.lanes import Images, Lane, Priority, Rows, Ticket
 from service.metrics import Metrics
+from service.observation import Observation
 from service.schedule import Batch, Schedule
 from service.tracing import NO_TRACING, Tracing
 from service.workers import Outcome, Workers
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
+_FASTER, _SLOWER = 0.5, 0.02  # likewise on all cores: one good time says more than a few that something disturbed
 _ON_LOOP_S = 0.002  # longest batch for which the event loop may stand still, when nothing else is asked of it
 _HARDLY_LONGER = 2.0  # times what one row takes: a batch may be filled up at the cost of those in it
-_WIDE_GAIN = 0.85  # of the time of one row: what all cores together must at least achieve
 
 
 class Batcher:
@@ -69,11 +69,9 @@ class Batcher:
         Blocks for some batches; call it off the event loop.
 
         Args:
-            wide: the same on several cores, for requests that come alone; not kept where it is hardly faster.
+            wide: the same on several cores, for requests that come alone.
         """
         rows, single_s = 1, time_batch(generator, 1)
-        if wide is not None and time_batch(wide, 1) > _WIDE_GAIN * single_s:
-            wide = None
         best, best_rows = single_s, 1
         while rows < self._max_batch:
             rows = min(rows * 2, self._max_batch)
@@ -81,7 +79,10 @@ class Batcher:
             if seconds > self._batch_s:
                 break
             best, best_rows = seconds / rows, rows
-        return Lane(generator, best_rows, best, wide, fills=best * best_rows < _HARDLY_LONGER * single_s)
+        lane = Lane(generator, best_rows, best, wide, fills=best * best_rows < _HARDLY_LONGER * single_s)
+        if wide is not None:
+            lane.wide_seconds_per_row = time_batch(wide, 1)
+        return lane
 
     def backlog_s(self) -> float:
         """Estimated seconds until everything now waiting has been computed."""
@@ -95,47 +96,70 @@ class Batcher:
         priority: Priority = "interactive",
         timeout_s: float,
         seen_at_once: bool = False,
-    ) -> NDArray[np.uint8]:
-        """Images of `rows`, in their order.
-
-        Cancelling the awaiting task removes the rows that have not started.
-
-        Args:
-            timeout_s: refused at once where the backlog is longer, given up after it.
-            seen_at_once: whether requests that arrive together come here in one turn of the event loop, as those of
-                HTTP do: only then is it known that one is alone, and it may be computed on the loop.
+    ) -> Images:
+        """`submit`, awaited. Cancelling the awaiting task withdraws the request.
 
         Returns:
             uint8 ``[n, …]`` as `Generator.run` yields.
 
         Raises:
+            ServiceError: see `submit`, before and after.
+        """
+        told = _Told(loop=self._loop)
+        told.ticket = self.submit(
+            lane,
+            rows,
+            told.settle,
+            priority=priority,
+            timeout_s=timeout_s,
+            seen=observation.current(),
+            seen_at_once=seen_at_once,
+        )
+        told.withdraw = self.withdraw
+        try:
+            return await told
+        finally:
+            del told.ticket  # which holds the images, and would do so until somebody collects garbage
+
+    def submit(
+        self,
+        lane: Lane,
+        rows: Rows,
+        tell: Callable[[Images | Exception], None],
+        *,
+        priority: Priority = "interactive",
+        timeout_s: float,
+        seen: Observation,
+        seen_at_once: bool = False,
+    ) -> Ticket:
+        """Queue `rows`; `tell` gets their images in their order, or what went wrong: `DeadlineExceeded`, or the error
+        of a batch.
+
+        Args:
+            tell: called once, on the event loop, and possibly before this returns.
+            timeout_s: refused at once where the backlog is longer, given up after it.
+            seen: is told how long the rows waited and were computed, before `tell` is called.
+            seen_at_once: whether requests that arrive together come here in one turn of the event loop, as those of
+                HTTP do: only then is it known that one is alone, and it may be computed on the loop.
+
+        Raises:
             Overloaded: the queue is full, or its backlog is longer than `timeout_s`.
             Draining: the batcher is closing.
-            DeadlineExceeded: `timeout_s` passed.
         """
         self._admit(rows.n, timeout_s)
-        seen = observation.current()
-        ticket = Ticket(rows, priority, self._loop.create_future(), time.perf_counter(), seen.span)
+        ticket = Ticket(lane, rows, priority, tell, time.perf_counter(), seen)
         self._unfinished += 1
         self._emptied.clear()
         self._schedule.add(lane, ticket)
-        expiry = self._loop.call_later(timeout_s, self._expire, ticket, timeout_s)
+        ticket.expiry = self._loop.call_later(timeout_s, self._expire, ticket, timeout_s)
         self._wake(seen_at_once=seen_at_once)
-        try:
-            return await ticket.future
-        except asyncio.CancelledError:
+        return ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Nobody waits for `ticket` any more: rows that have not started are forgotten, and `tell` is not called."""
+        if not ticket.settled:
             self._metrics.rejected.labels("cancelled").inc()
-            raise
-        finally:
-            expiry.cancel()
-            if ticket.waiting:
-                self._schedule.withdraw(lane, ticket)
-            self._unfinished -= 1
-            self._note_if_empty()
-            ended = time.perf_counter()
-            started = ticket.started or ended
-            seen.queue_s += started - ticket.enqueued
-            seen.run_s += ended - started
+            self._end(ticket)
 
     async def close(self) -> None:
         """Take nothing new, finish what is queued, stop the workers."""
@@ -164,13 +188,13 @@ class Batcher:
             )
 
     def _expire(self, ticket: Ticket, timeout_s: float) -> None:
-        if not ticket.future.done():
-            self._metrics.rejected.labels("deadline").inc()
-            ticket.future.set_exception(
-                DeadlineExceeded(
-                    f"{ticket.done} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
-                )
-            )
+        self._metrics.rejected.labels("deadline").inc()
+        self._settle(
+            ticket,
+            DeadlineExceeded(
+                f"{ticket.done} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
+            ),
+        )
 
     def _wake(self, *, seen_at_once: bool = False) -> None:
         """Call idle workers once all that arrived in this turn of the event loop is queued: it makes fuller batches.
@@ -215,15 +239,40 @@ class Batcher:
         if isinstance(outcome, Exception):
             _LOG.error("batch of %s failed: %r", batch.lane.generator.manifest.reference, outcome)
             for segment in batch.segments:
-                if not segment.ticket.future.done():
-                    segment.ticket.future.set_exception(outcome)
+                if not segment.ticket.settled:
+                    self._settle(segment.ticket, outcome)
         else:
-            start, offset = time.perf_counter(), 0
+            start, offset, complete = time.perf_counter(), 0, []
             for segment in batch.segments:
-                segment.deliver(outcome.images[offset : offset + len(segment)])
+                images = segment.deliver(outcome.images[offset : offset + len(segment)])
                 offset += len(segment)
+                if images is not None:
+                    complete.append((segment.ticket, images))
             self._record(batch, outcome, time.perf_counter() - start)
+            for ticket, images in complete:
+                self._settle(ticket, images)
         self._note_if_empty()
+
+    def _settle(self, ticket: Ticket, outcome: Images | Exception) -> None:
+        self._end(ticket)
+        try:
+            ticket.tell(outcome)
+        except Exception:  # noqa: BLE001 - the neighbours in its batch get theirs all the same
+            _LOG.exception("request %s could not be told its outcome", ticket.seen.request_id)
+
+    def _end(self, ticket: Ticket) -> None:
+        """Nothing more will come of `ticket`."""
+        ticket.settled = True
+        if ticket.expiry is not None:
+            ticket.expiry.cancel()
+        if ticket.waiting:
+            self._schedule.withdraw(ticket.lane, ticket)
+        self._unfinished -= 1
+        self._note_if_empty()
+        ended = time.perf_counter()
+        started = ticket.started or ended
+        ticket.seen.queue_s += started - ticket.enqueued
+        ticket.seen.run_s += ended - started
 
     def _note_if_empty(self) -> None:
         if not self._unfinished and not self._schedule.inflight:
@@ -241,8 +290,30 @@ class Batcher:
             metrics.stage_seconds[stage].observe(seconds)
         lane.statistics.record(batch.rows, computed.input_s, computed.run_s, output_s)
         per_row = (computed.input_s + computed.run_s) / batch.rows
-        if batch.generator is not lane.generator:
-            return  # on all cores it takes less time than one worker would
+        if batch.generator is lane.wide:
+            weight = _FASTER if per_row < lane.wide_seconds_per_row else _SLOWER
+            lane.wide_seconds_per_row += weight * (per_row - lane.wide_seconds_per_row)
+            return
         # A backlog is computed in full batches, of which a small one with its overhead tells only an upper bound.
         if 2 * batch.rows >= lane.max_rows or per_row < lane.seconds_per_row:
             lane.seconds_per_row += _SMOOTHING * (per_row - lane.seconds_per_row)
+
+
+class _Told(asyncio.Future[Images]):
+    """A submitted request as something to await; who stops waiting withdraws it there and then."""
+
+    ticket: Ticket
+    withdraw: Callable[[Ticket], None]
+
+    def settle(self, outcome: Images | Exception) -> None:
+        """See `Batcher.submit`."""
+        if isinstance(outcome, Exception):
+            self.set_exception(outcome)
+        else:
+            self.set_result(outcome)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """See `asyncio.Future`."""
+        if not self.done():
+            self.withdraw(self.ticket)
+        return super().cancel(msg)

@@ -71,12 +71,13 @@ def _join(parts: list[NDArray[_Element] | None]) -> NDArray[_Element] | None:
     return np.concatenate(present) if present else None
 
 
-def time_batch(generator: Generator, rows: int, repeats: int = 3) -> float:
-    """Seconds of a batch of `rows`, best of `repeats` after one warm-up."""
+def time_batch(generator: Generator, rows: int, *, repeats: int = 3, at_least_s: float = 0.02) -> float:
+    """Seconds of a batch of `rows`: the best of `repeats`, and of as many more as `at_least_s` has room for, after one
+    warm-up. Something else that runs for a few milliseconds must not decide how a model is served from then on."""
     seeds = np.arange(rows, dtype=np.uint64)
     generator.sample(seeds)
-    seconds = []
-    for _ in range(repeats):
+    seconds: list[float] = []
+    while len(seconds) < repeats or sum(seconds) < at_least_s:
         start = time.perf_counter()
         generator.sample(seeds)
         seconds.append(time.perf_counter() - start)

@@ -17,16 +17,18 @@ from runtime.manifest import Precision
 from service import observation
 from service.access import current_caller
 from service.batcher import Batcher
-from service.errors import DeadlineExceeded, Overloaded
-from service.lanes import Lane, Priority, Rows
+from service.errors import DeadlineExceeded, Overloaded, ServiceError
+from service.lanes import Images, Lane, Priority, Rows
 from service.metrics import Metrics
+from service.observation import Observation
 from service.quotas import Quotas
 from service.registry import Registry
 from service.sampling import SampleRequest, build_rows, check_priority, check_timeout
 from service.served_models import ServedModel
 
 _Result = TypeVar("_Result")
-_ON_LOOP_ROWS = 64
+ON_LOOP_ROWS = 64
+"""Requests of more are checked in another thread."""
 _PARTS_AHEAD = 4  # parts of a stream that are queued before the client has taken those before them
 
 
@@ -109,15 +111,63 @@ class Engine:
         model = model or await self.registry.get(request.model)
         start, ok = time.perf_counter(), False
         try:
-            most = min(self.max_images, max(1, self._max_output_bytes // model.image_bytes))
             end = start + check_timeout(request.timeout_s, self._timeout_s)
-            checked = await self._check(request, model, most, end)
+            checked = await self._check(request, model, self._most(model), end)
             with self._quotas.charged(current_caller(), checked.rows.n):
                 result = await self._run(checked, checked.rows, seen_at_once=seen_at_once)
             ok = True
             return result
         finally:
             model.statistics.record(time.perf_counter() - start, ok=ok)
+
+    def submit(
+        self,
+        request: SampleRequest,
+        model: ServedModel,
+        tell: Callable[[SampleResult | Exception], None],
+        *,
+        seen: Observation,
+    ) -> Callable[[], None]:
+        """`sample` of a few rows for a caller without limits, at once and without a task.
+
+        Args:
+            tell: called once, on the event loop, and possibly before this returns.
+            seen: the request.
+
+        Returns:
+            What to call when nobody waits any more.
+
+        Raises:
+            ServiceError: as `sample` does before it waits.
+        """
+        start = time.perf_counter()
+
+        def told(outcome: Images | Exception) -> None:
+            failed = isinstance(outcome, Exception)
+            model.statistics.record(time.perf_counter() - start, ok=not failed)
+            tell(outcome if isinstance(outcome, Exception) else self._result(checked, checked.rows, outcome))
+
+        def withdraw() -> None:
+            if not ticket.settled:
+                self._batcher.withdraw(ticket)
+                model.statistics.record(time.perf_counter() - start, ok=False)
+
+        try:
+            timeout_s = check_timeout(request.timeout_s, self._timeout_s)
+            checked = _check(request, model, self._most(model), start + timeout_s, seen)
+            ticket = self._batcher.submit(
+                checked.lane,
+                checked.rows,
+                told,
+                priority=checked.priority,
+                timeout_s=timeout_s,
+                seen=seen,
+                seen_at_once=True,
+            )
+        except ServiceError:
+            model.statistics.record(time.perf_counter() - start, ok=False)
+            raise
+        return withdraw
 
     async def stream(self, request: SampleRequest, model: ServedModel | None = None) -> AsyncGenerator[SampleResult]:
         """The images of `request` in their order, some at a time, each as soon as it is ready.
@@ -157,9 +207,19 @@ class Engine:
 
     async def encode(self, work: Callable[[], _Result], *, quick: bool = False) -> _Result:
         """Run `work` (turning arrays into bytes) in the encoder pool, off the event loop; `quick` work on it."""
+        if quick:
+            return self.encode_here(work)
         start = time.perf_counter()
         try:
-            return work() if quick else await self.off_loop(work)
+            return await self.off_loop(work)
+        finally:
+            self._metrics.stage_seconds["encode"].observe(time.perf_counter() - start)
+
+    def encode_here(self, work: Callable[[], _Result]) -> _Result:
+        """Run `work` on the event loop: it is quick."""
+        start = time.perf_counter()
+        try:
+            return work()
         finally:
             self._metrics.stage_seconds["encode"].observe(time.perf_counter() - start)
 
@@ -175,14 +235,13 @@ class Engine:
         self, request: SampleRequest, model: ServedModel, most: int, end: float, *, labels_by_part: bool = False
     ) -> _Checked:
         """Checked rows; a large request, whose labels take milliseconds to draw, leaves the event loop free."""
-        seen = observation.current()
-        seen.model, seen.version = model.name, model.version_text
-        lane = model.lane(request.precision)
-        work = partial(build_rows, request, model.manifest, most, labels_by_part=labels_by_part)
-        small = (request.n or len(request.seeds or ())) <= _ON_LOOP_ROWS
-        rows = work() if small else await self.off_loop(work)
-        seen.rows += rows.n
-        return _Checked(model, lane, rows, check_priority(request.priority), end)
+        work = partial(_check, request, model, most, end, observation.current(), labels_by_part=labels_by_part)
+        small = (request.n or len(request.seeds or ())) <= ON_LOOP_ROWS
+        return work() if small else await self.off_loop(work)
+
+    def _most(self, model: ServedModel) -> int:
+        """Images of one request."""
+        return min(self.max_images, max(1, self._max_output_bytes // model.image_bytes))
 
     async def _run(self, checked: _Checked, rows: Rows, *, seen_at_once: bool = False) -> SampleResult:
         timeout_s = min(checked.deadline - time.perf_counter(), self._timeout_s)
@@ -191,6 +250,9 @@ class Engine:
         images = await self._batcher.run(
             checked.lane, rows, priority=checked.priority, timeout_s=timeout_s, seen_at_once=seen_at_once
         )
+        return self._result(checked, rows, images)
+
+    def _result(self, checked: _Checked, rows: Rows, images: Images) -> SampleResult:
         model, precision = checked.model, checked.lane.generator.precision
         self._metrics.images_of(model.name, model.version_text, precision).inc(rows.n)
         return SampleResult(model, precision, rows.seeds, rows.labels, images, int(time.time()))
@@ -204,3 +266,19 @@ class Engine:
                 if time.perf_counter() + busy.retry_after_s > end:
                     raise
                 await asyncio.sleep(max(0.005, busy.retry_after_s))
+
+
+def _check(
+    request: SampleRequest,
+    model: ServedModel,
+    most: int,
+    end: float,
+    seen: Observation,
+    *,
+    labels_by_part: bool = False,
+) -> _Checked:
+    seen.model, seen.version = model.name, model.version_text
+    lane = model.lane(request.precision)
+    rows = build_rows(request, model.manifest, most, labels_by_part=labels_by_part)
+    seen.rows += rows.n
+    return _Checked(model, lane, rows, check_priority(request.priority), end)

@@ -1,7 +1,8 @@
 """What waits for a batch: the rows of a request, and the queues of a loaded generator they wait in."""
 
-import asyncio
+from asyncio import TimerHandle
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from runtime.generator import Generator
 from runtime.latents import labels_from_seeds
+from service.observation import Observation
 from service.statistics import LaneStatistics
-from service.tracing import Span
 
 Priority = Literal["interactive", "bulk"]
+Images = NDArray[np.uint8]
 
-_BULK_TURN = 8  # every so many batches bulk rows go first
+_WIDE_GAIN = 0.85  # of one worker's time: what all cores together must at least achieve
+_TRIED_EVERY = 32  # lone batches
+_PASSED_OVER = 7  # batches in a row without the bulk rows that wait, before these go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +62,28 @@ class Ticket:
     """One request in a lane: `taken` rows have gone into batches, `done` rows have come back.
 
     Attributes:
+        tell: called once, on the event loop, with all images or with what went wrong.
         enqueued: when it joined, on the clock of `time.perf_counter`.
-        span: the request's, where it is traced.
+        seen: the request, for whoever records it.
+        expiry: ends it when its time is over.
         started: when its first batch was cut; None while it waits.
-        failed: set by the worker whose batch failed, which `future` learns of a moment later.
+        failed: set by the worker whose batch failed, which `tell` is told a moment later.
+        settled: whether `tell` was called, or nobody waits any more.
     """
 
+    lane: "Lane"
     rows: Rows
     priority: Priority
-    future: "asyncio.Future[NDArray[np.uint8]]"
+    tell: Callable[[Images | Exception], None]
     enqueued: float
-    span: Span | None = None
+    seen: Observation
+    expiry: TimerHandle | None = None
     started: float | None = None
     taken: int = 0
     done: int = 0
     failed: bool = False
-    images: NDArray[np.uint8] | None = None
+    settled: bool = False
+    images: Images | None = None
 
     @property
     def waiting(self) -> int:
@@ -92,20 +102,22 @@ class Segment:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def deliver(self, images: NDArray[np.uint8]) -> None:
-        """Hand the ticket its part; the one that completes it resolves its future."""
+    def deliver(self, images: Images) -> Images | None:
+        """Hand the ticket its part.
+
+        Returns:
+            All images of the ticket, once they are complete.
+        """
         ticket = self.ticket
-        if ticket.future.done():  # expired, cancelled, or failed with another batch
-            return
+        if ticket.settled:  # expired, cancelled, or failed with another batch
+            return None
         if len(images) == ticket.rows.n:
-            ticket.future.set_result(images)
-            return
+            return images
         if ticket.images is None:
             ticket.images = np.empty((ticket.rows.n, *images.shape[1:]), dtype=np.uint8)
         ticket.images[self.start : self.stop] = images
         ticket.done += len(images)
-        if ticket.done == ticket.rows.n:
-            ticket.future.set_result(ticket.images)
+        return ticket.images if ticket.done == ticket.rows.n else None
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +127,10 @@ class Lane:
     Attributes:
         max_rows: most rows of a batch, from the measured compute time.
         seconds_per_row: running estimate of one worker's time per row.
-        wide: the same generator on several cores, for a request that comes alone; None: it gains nothing.
+        wide: the same generator on several cores, for a request that comes alone.
+        wide_seconds_per_row: running estimate of its time per row.
+        lone: batches so far that had the machine to themselves.
+        passed_over: batches in a row that left out the bulk rows that waited.
         fills: whether bulk rows fill up a batch of interactive ones, which then wait for all of it.
     """
 
@@ -123,17 +138,27 @@ class Lane:
     max_rows: int
     seconds_per_row: float
     wide: Generator | None = None
+    wide_seconds_per_row: float = 0.0
+    lone: int = 0
     fills: bool = True
     used: float = 0.0
-    batches: int = 0
+    passed_over: int = 0
     queues: dict[Priority, deque[Ticket]] = field(default_factory=lambda: {"interactive": deque(), "bulk": deque()})
     queued_rows: int = 0
     statistics: LaneStatistics = field(default_factory=LaneStatistics)
 
+    def fastest(self) -> Generator:
+        """For a batch that has the machine to itself: all cores where they are worth it, by what was measured lately.
+
+        What uses the other cores meanwhile may be another program, and gone soon: now and then they are tried anyhow.
+        """
+        self.lone += 1
+        worth_it = self.wide_seconds_per_row < _WIDE_GAIN * self.seconds_per_row
+        return self.wide if self.wide is not None and (worth_it or self.lone % _TRIED_EVERY == 0) else self.generator
+
     def take(self, most: int) -> list[Segment]:
         """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""
-        self.batches += 1
-        bulk_first = self.batches % _BULK_TURN == 0
+        bulk_first = self.passed_over >= _PASSED_OVER
         order: tuple[Priority, Priority] = ("bulk", "interactive") if bulk_first else ("interactive", "bulk")
         segments: list[Segment] = []
         for priority in order:
@@ -142,7 +167,7 @@ class Lane:
                 break
             while queue and most:
                 ticket = queue[0]
-                if ticket.failed or ticket.future.done():  # or expired, or cancelled: its task has yet to withdraw it
+                if ticket.failed or ticket.settled:
                     self.queued_rows -= ticket.waiting
                     ticket.taken = ticket.rows.n
                     queue.popleft()
@@ -155,4 +180,6 @@ class Lane:
                     self.queued_rows -= count
                 if not ticket.waiting:
                     queue.popleft()
+        bulk = any(segment.ticket.priority == "bulk" for segment in segments)
+        self.passed_over = 0 if bulk or not self.queues["bulk"] else self.passed_over + 1
         return segments

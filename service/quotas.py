@@ -46,6 +46,15 @@ class Quotas:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
 
+    def limits(self, caller: Caller) -> bool:
+        """Whether this caller's images or requests are limited at all."""
+        return bool(
+            caller.images_per_second
+            or self._images_per_second
+            or caller.concurrent_requests
+            or self._concurrent_requests
+        )
+
     def charge(self, caller: Caller, images: int) -> None:
         """Take `images` from the caller's bucket.
 

@@ -120,12 +120,7 @@ class Registry:
             NotReady: the first scan of the store is not over.
         """
         name, version = self._parse(reference)
-        if version is None:
-            served = self._served.get(name)
-            if served is not None:
-                return served
-        elif (loaded := self._loaded.pop((name, version), None)) is not None:
-            self._loaded[name, version] = loaded  # now the one used last
+        if (loaded := self._find(name, version)) is not None:
             return loaded
         if not self._scanned:
             raise NotReady("models are still being loaded", retry_after_s=1.0)
@@ -137,6 +132,21 @@ class Registry:
             if found is not None:
                 return found
         raise self._unknown(name, version)
+
+    def find(self, reference: str | None) -> ServedModel | None:
+        """As `get`; None where that would load it or raise `NotFound`.
+
+        Raises:
+            ServiceError: see `get`.
+        """
+        return self._find(*self._parse(reference))
+
+    def _find(self, name: str, version: int | None) -> ServedModel | None:
+        if version is None:
+            return self._served.get(name)
+        if (loaded := self._loaded.pop((name, version), None)) is not None:
+            self._loaded[name, version] = loaded  # now the one used last
+        return loaded
 
     async def load(self, name: str) -> ServedModel:
         """Serve `name` again after `unload`, or at once what the store has newly got; refused versions are retried.

@@ -152,13 +152,13 @@ class Schedule:
         alone = self._free == self._workers and not self._queued_rows
         self._alone = self._alone + 1 if alone else 0
         self._free -= 1
-        wide = lane.wide if self._alone > _ALONE else None
+        generator = lane.fastest() if self._alone > _ALONE else lane.generator
         reason = "full" if rows == lane.max_rows else self.reason
         now = time.perf_counter()
         for segment in segments:
             if segment.start == 0:
                 segment.ticket.started = now
-        return Batch(lane, segments, wide or lane.generator, now, rows, reason)
+        return Batch(lane, segments, generator, now, rows, reason)
 
     def _left(self, lane: Lane, rows: int) -> None:
         lane.queued_rows -= rows

@@ -62,7 +62,7 @@ class Workers:
 
     def _computed(self, batch: Batch) -> Outcome:
         try:
-            spans = [segment.ticket.span for segment in batch.segments]
+            spans = [segment.ticket.seen.span for segment in batch.segments]
             with self._tracing.batch(batch.lane.generator.manifest.reference, batch.rows, spans):
                 return compute(batch.generator, batch.segments)
         except Exception as error:  # noqa: BLE001 - the batch fails, the worker lives on

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from service.http_api.raw_headers import Pairs
+
 _CONTINUE = b"HTTP/1.1 100 "
 _UNCOMMON = frozenset({b"connection", b"transfer-encoding"})
 """Headers that decide how the connection goes on, which uvicorn sees to."""
@@ -44,9 +46,13 @@ class _QuickHead(RequestResponseCycle):
         lengths = [value for name, value in headers if name == b"content-length"]
         if not self.keep_alive or len(lengths) != 1 or any(name in _UNCOMMON for name, _ in headers):
             return None
-        lines = [_line(name, value) for name, value in headers]
         self.expected_content_length, self.chunked_encoding = int(lengths[0]), False
-        return b"".join((STATUS_LINE[message["status"]], *lines, b"\r\n"))
+        return render_head(message["status"], headers)
+
+
+def render_head(status: int, headers: Pairs) -> bytes:
+    """Status line and headers, with the empty line behind them."""
+    return b"".join((STATUS_LINE[status], *[_line(name, value) for name, value in headers], b"\r\n"))
 
 
 @lru_cache(1024)

@@ -32,6 +32,7 @@ from service.http_api.errors import STATUS, error_response
 from service.http_api.middleware import Authenticate, ByPath, LimitBody, Observe
 from service.http_api.openapi_document import complete
 from service.http_api.patience import Patience
+from service.http_api.recording import Recorder
 from service.http_api.shortcut import Shortcut
 from service.jobs.desk import JobDesk
 from service.keys import KeyFile
@@ -96,7 +97,7 @@ def create_application(
         uploads = LimitBody(app, file_store.rules.limits.bytes + _FORM_BYTES, metrics)
         limited = ByPath({"/v1/files": uploads}, limited)
     guarded = Authenticate(Patience(limited, patience_s), keys, quotas or Quotas(metrics), exists)
-    return Observe(BrowserGuard(guarded, policy, keys), metrics, tracing, headers=policy.headers)
+    return Observe(BrowserGuard(guarded, policy, keys), Recorder(metrics, tracing), headers=policy.headers)
 
 
 def create_routes() -> FastAPI:

@@ -59,6 +59,20 @@ class BrowserPolicy:
         """Whether a page of `origin`, another site, may call."""
         return "*" in self.cors_origins or origin.lower() in self.cors_origins
 
+    def check_host(self, host: str | None, *, keyed: bool) -> None:
+        """Refuse names that are not served; `keyed` says whether a key is needed.
+
+        Raises:
+            PermissionDenied: naming those that are.
+        """
+        if host is None:
+            return
+        name = _host_name(host)
+        if is_loopback(name) or (keyed if self.allowed_hosts is None else name in self.allowed_hosts):
+            return
+        names = ", ".join(sorted(self.allowed_hosts or ())) or "localhost and loopback addresses"
+        raise PermissionDenied(f"Host: got {host[:80]!r}; allowed: {names} (setting allowed_hosts)", param="Host")
+
     def headers(self, scope: Scope) -> Pairs:
         """What the answer to this request tells a browser: what it may do with it, and which origins may read it."""
         path, https = scope["path"], scope.get("scheme") == "https"
@@ -86,7 +100,7 @@ class BrowserGuard:
         """See the class."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             host, origin = header(scope, b"host"), header(scope, b"origin")
-            self._check_host(host)
+            self._policy.check_host(host, keyed=self._keys.needed)
             if origin is not None and origin.partition("://")[2].lower() != (host or "").lower():
                 asks = header(scope, b"access-control-request-method") is not None
                 preflight = scope["method"] == "OPTIONS" and asks
@@ -95,15 +109,6 @@ class BrowserGuard:
                     await _allow_what_was_asked(send)
                     return
         await self._app(scope, receive, send)
-
-    def _check_host(self, host: str | None) -> None:
-        if host is None:
-            return
-        allowed, name = self._policy.allowed_hosts, _host_name(host)
-        if is_loopback(name) or (self._keys.needed if allowed is None else name in allowed):
-            return
-        names = ", ".join(sorted(allowed or ())) or "localhost and loopback addresses"
-        raise PermissionDenied(f"Host: got {host[:80]!r}; allowed: {names} (setting allowed_hosts)", param="Host")
 
     def _check_origin(self, origin: str, method: str, *, preflight: bool) -> None:
         if (method in _SAFE_METHODS and not preflight) or self._policy.allows_origin(origin):

@@ -4,27 +4,21 @@ Plain ASGI: no task and no queue per request. `service.http_api.application` has
 """
 
 import logging
-import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import observation
 from service.access import act_for, admit
-from service.access_log import log_request
 from service.errors import Internal, PermissionDenied, ServiceError, TooLarge
 from service.http_api.errors import STATUS, error_response
 from service.http_api.permissions import needed
 from service.http_api.raw_headers import Pairs, header
+from service.http_api.recording import Record, Recorder
 from service.http_api.whole_bodies import whole_body
 from service.keys import KeyFile
 from service.metrics import Metrics
-from service.observation import Observation
 from service.quotas import Quotas
-from service.request_ids import request_id as choose_request_id
-from service.tracing import NO_TRACING, Tracing
 
 _LOG = logging.getLogger(__name__)
 _DRAINED = 64 << 20  # bytes of a refused body that are still read, so that its client gets to read the refusal
@@ -36,15 +30,13 @@ class Observe:
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
-        tracing: Tracing = NO_TRACING,
+        recorder: Recorder,
         *,
         headers: Callable[[Scope], Pairs] = lambda _: (),
     ) -> None:
         """`headers` are added to every answer, whoever gives it."""
         self._app = app
-        self._metrics = metrics
-        self._tracing = tracing
+        self._recorder = recorder
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,13 +44,10 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 0
-        api = _api(scope["method"], scope["path"])
-        request_id = choose_request_id(header(scope, b"x-request-id"))
-        seen = Observation(request_id)
-        observation.observe(seen)
-        if api != "operations":
-            seen.span = self._tracing.begin(f"{scope['method']} {api}", Headers(scope=scope), request_id)
+        status = 0
+        record = Record(self._recorder, scope)
+        observation.observe(record.seen)
+        request_id = record.seen.request_id
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
 
@@ -84,27 +73,7 @@ class Observe:
                 _LOG.exception("request %s failed", request_id)
             if not status:
                 await error_response(scope["path"], Internal(request_id))(scope, receive, send_with_id)
-        code = str(state.get("status", status) or STATUS["cancelled"])
-        self._record(seen, scope, api, code, time.perf_counter() - start)
-
-    def _record(self, seen: Observation, scope: Scope, api: str, code: str, seconds: float) -> None:
-        """Count, log and trace a request that is over."""
-        method, state = scope["method"], scope["state"]
-        model, version = state.get("model", seen.model), state.get("version", seen.version)
-        self._metrics.requests_of(model, version, api, code).inc()
-        self._metrics.request_seconds_of(api).observe(seconds)
-        log_request(seen, api=api, method=method, path=scope["path"], code=code, seconds=seconds)
-        if seen.span is not None:
-            route = getattr(scope.get("route"), "path", None)
-            attributes: dict[str, Any] = {
-                "http.request.method": method,
-                "http.response.status_code": int(code),
-                "latentd.model": model,
-                "latentd.rows": seen.rows,
-            }
-            if route is not None:
-                attributes["http.route"] = route
-            seen.span.end(f"{method} {route or api}", code, attributes)
+        record.end(str(state.get("status", status) or STATUS["cancelled"]))
 
 
 class Authenticate:
@@ -191,13 +160,3 @@ class ByPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""
         await self._applications.get(scope.get("path", ""), self._otherwise)(scope, receive, send)
-
-
-def _api(method: str, path: str) -> str:
-    if needed(method, path) == "nothing":
-        return "operations"
-    if path.startswith("/v2"):
-        return "inference_http"
-    if path.startswith("/v1/images"):
-        return "openai"
-    return "http" if path.startswith("/v1") else "operations"

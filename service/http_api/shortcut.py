@@ -15,7 +15,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class Route:
     """As much of the application's own route as traces ask for."""
 
     path: str
@@ -30,7 +30,7 @@ class Shortcut:
 
     def __init__(self, app: FastAPI, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self._app = app
-        self._handlers = {key: (handler, _Route(key[1])) for key, handler in handlers.items()}
+        self._handlers = {key: (handler, Route(key[1])) for key, handler in handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the class."""

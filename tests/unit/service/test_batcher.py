@@ -1,9 +1,12 @@
 """Rows of many requests share batches, and each request gets exactly its own back."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +19,9 @@ from runtime.latents import latents_from_seeds
 from runtime.package import Package
 from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Draining, Overloaded
-from service.lanes import Lane, Priority, Rows
+from service.lanes import Lane, Priority, Rows, Ticket
 from service.metrics import DISPATCH_REASONS, Metrics
+from service.observation import Observation
 from tests.unit.service.parts import HeldGenerator, marked, new_metrics, running_batcher, seeded, until, value_of
 
 Images = NDArray[np.uint8]
@@ -426,6 +430,53 @@ async def test_whether_bulk_rows_fill_up_a_batch_follows_from_what_one_takes(
     assert (lane.max_rows, lane.fills) == (8, fills)
 
 
+def _gone(held: "weakref.ref[Images]") -> bool:
+    return held() is None
+
+
+async def test_images_are_freed_with_their_last_user(lane: Lane) -> None:
+    gc.disable()
+    try:
+        async with running_batcher() as batcher:
+            for n in (1, 10):  # in one batch, and in several
+                images = await batcher.run(lane, marked(1, n), timeout_s=20)
+                held = weakref.ref(images)
+                del images
+                await until(partial(_gone, held))
+    finally:
+        gc.enable()
+
+
+async def test_a_lone_request_has_all_cores_while_they_are_faster(package: Package) -> None:
+    class Steady(HeldGenerator):
+        seconds = 0.02
+
+        def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Images:
+            time.sleep(self.seconds)
+            return super().run(latents, labels)
+
+    narrow, wide = Steady(package), Steady(package)
+    wide.seconds = 0.04  # another program has the other cores while the model is loaded
+    async with running_batcher(max_batch=1) as batcher:
+        lane = await asyncio.to_thread(batcher.open_lane, narrow, wide)
+
+        async def ask(times: int) -> float:
+            """Share of lone requests that had all cores."""
+            wide.forget()
+            for mark in range(times):
+                await batcher.run(lane, marked(mark), timeout_s=20)
+            return len(wide.batches) / times
+
+        assert 0 < await ask(70) < 0.1
+        wide.seconds = 0.002
+        await ask(200)
+        assert await ask(10) == 1
+        wide.seconds = 0.08
+        assert await ask(3) == 1, "a few slow ones change nothing"
+        await ask(20)
+        assert await ask(10) < 0.2
+
+
 async def test_bulk_rows_are_not_starved_by_interactive_ones(generator: HeldGenerator, lane: Lane) -> None:
     async with running_batcher() as batcher:
         held = await hold(batcher, lane)
@@ -435,7 +486,22 @@ async def test_bulk_rows_are_not_starved_by_interactive_ones(generator: HeldGene
         generator.gate.set()
         await asyncio.gather(held, bulk, quick)
     with_bulk = [number for number, batch in enumerate(generator.marks, 1) if 1 in batch]
-    assert with_bulk == [8, 16]
+    assert with_bulk == [9, 17]
+
+
+def test_where_bulk_rows_get_their_turn_anyhow_no_interactive_one_waits_for_them(lane: Lane) -> None:
+    lane.fills = False
+
+    def queue(rows: Rows, priority: Priority) -> None:
+        lane.queues[priority].append(Ticket(lane, rows, priority, lambda _: None, 0.0, Observation("")))
+
+    queue(marked(1, 100), "bulk")
+    taken = []
+    for _ in range(20):  # a bulk batch, an interactive one, and so on
+        taken += [segment.ticket.priority for segment in lane.take(4)]
+        queue(marked(2), "interactive")
+        taken += [segment.ticket.priority for segment in lane.take(4)]
+    assert taken == ["bulk", "interactive"] * 20
 
 
 async def test_busy_lanes_take_turns(generator: HeldGenerator, lane: Lane) -> None:

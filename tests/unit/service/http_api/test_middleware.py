@@ -10,6 +10,7 @@ from starlette.requests import Request
 from service.errors import Cancelled
 from service.http_api.departures import Departure, keep_departure
 from service.http_api.middleware import LimitBody, Observe
+from service.http_api.recording import Recorder
 from service.http_api.requests import while_connected
 from service.keys import KeyFile
 from service.metrics import Metrics
@@ -67,7 +68,7 @@ async def test_what_nobody_foresaw_is_answered_without_its_text_and_logged(
     async def broken(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("the secret is 42")
 
-    transport = httpx.ASGITransport(Observe(broken, metrics))
+    transport = httpx.ASGITransport(Observe(broken, Recorder(metrics)))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         answer = await client.get("/v1/models", headers={"X-Request-Id": "quote-me"})
     assert answer.status_code == 500
