@@ -46,7 +46,7 @@ def stream_bulk(url: str, images: "Synchronized[int]") -> None:
 def bulk_rate(server: ServerProcess, meanwhile: Callable[[], None]) -> float:
     """Images per second that two bulk clients get `meanwhile`."""
     own = multiprocessing.get_context("spawn")
-    counts = [own.Value("q") for _ in range(2)]
+    counts: list[Synchronized[int]] = [own.Value("q") for _ in range(2)]
     clients = [own.Process(target=stream_bulk, args=(server.http, count)) for count in counts]
     for client in clients:
         client.start()
