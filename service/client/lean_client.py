@@ -19,14 +19,14 @@ class UnexpectedAnswer(Exception):
 
 
 class LeanClient(asyncio.Protocol):
-    """Sends a request, waits for the whole answer, and sends it again until `end`.
+    """Sends a request, waits for the whole answer, and sends it again until the end that `start` was told.
 
     A transport says what it sends (`request`) and calls `answered` or `fail` from its `data_received`.
     """
 
-    def __init__(self, load: Load, end: float) -> None:
-        self._load, self._end = load, end
-        self._sent = 0.0
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._sent = self._end = 0.0
         self._waiting = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -37,6 +37,10 @@ class LeanClient(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+
+    def start(self, end: float) -> None:
+        """Send the first request; none after `end`, on the clock of `time.perf_counter`."""
+        self._end = end
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,10 +54,11 @@ class LeanClient(asyncio.Protocol):
 
     def answered(self) -> None:
         """A whole good answer has come."""
-        self._load.latencies.append(time.perf_counter() - self._sent)
+        now = time.perf_counter()
+        self._load.latencies.append(now - self._sent)
         self._load.outcomes["ok"] += 1
         self._waiting = False
-        if time.perf_counter() < self._end:
+        if now < self._end:
             self._send()
         else:
             self.transport.close()
@@ -69,10 +74,11 @@ class LeanClient(asyncio.Protocol):
         self.transport.write(self.request())
 
 
-def run_clients(
-    make: Callable[[Load, float], LeanClient], host: str, port: int, *, concurrency: int, seconds: float
-) -> Load:
+def run_clients(make: Callable[[Load], LeanClient], host: str, port: int, *, concurrency: int, seconds: float) -> Load:
     """Let `concurrency` clients, each with a connection of its own, ask `host:port` for `seconds`.
+
+    The time ends with the last answer, and begins once all are connected: with many clients and a short time, to count
+    the answers behind its end but not the time that they took would flatter the server.
 
     Raises:
         UnexpectedAnswer: an answer was not good.
@@ -81,10 +87,13 @@ def run_clients(
     load = Load()
 
     async def run() -> None:
-        loop, end = asyncio.get_running_loop(), time.perf_counter() + seconds
-        clients = [(await loop.create_connection(lambda: make(load, end), host, port))[1] for _ in range(concurrency)]
+        loop = asyncio.get_running_loop()
+        clients = [(await loop.create_connection(lambda: make(load), host, port))[1] for _ in range(concurrency)]
+        start = time.perf_counter()
+        for client in clients:
+            client.start(start + seconds)
         await asyncio.gather(*(client.done for client in clients))
-        load.seconds = seconds
+        load.seconds = time.perf_counter() - start
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

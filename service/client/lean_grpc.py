@@ -4,6 +4,7 @@ See `service.client.lean_client`. Headers are sent as HPACK literals (RFC 7541 Â
 call that failed is told by the message that its answer lacks.
 """
 
+import asyncio
 import struct
 from collections.abc import Sequence
 
@@ -22,28 +23,28 @@ _METHOD_POST, _SCHEME_HTTP, _AUTHORITY, _PATH = b"\x83", b"\x86", b"\x01", b"\x0
 class _Client(LeanClient):
     """One connection; each call is a stream of its own."""
 
-    def __init__(self, headers: bytes, message: bytes, load: Load, end: float) -> None:
-        super().__init__(load, end)
+    def __init__(self, headers: bytes, message: bytes, load: Load) -> None:
+        super().__init__(load)
         self._headers = headers
         self._message = struct.pack(">BI", 0, len(message)) + message
         self._stream = -1
         self._buffer = bytearray()
         self._received = 0  # bytes of the message
         self._owed = 0  # bytes taken from the connection's window
-        self._begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        super().connection_made(transport)
+        settings = _frame(_SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _WINDOW))
+        window = _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _WINDOW - _DEFAULT_WINDOW))
+        self.transport.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + window)
 
     def request(self) -> bytes:
         """See `LeanClient`."""
         self._stream += 2
         self._received = 0
         call = _frame(_HEADERS, _END_HEADERS, self._stream, self._headers)
-        call += _frame(_DATA, _END_STREAM, self._stream, self._message)
-        if self._begun:
-            return call
-        self._begun = True
-        settings = _frame(_SETTINGS, 0, 0, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _WINDOW))
-        window = _frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", _WINDOW - _DEFAULT_WINDOW))
-        return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + window + call
+        return call + _frame(_DATA, _END_STREAM, self._stream, self._message)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -109,7 +110,7 @@ def closed_loop(
     )
     host, _, port = address.rpartition(":")
     return run_clients(
-        lambda load, end: _Client(headers, message, load, end),
+        lambda load: _Client(headers, message, load),
         host.strip("[]"),
         int(port),
         concurrency=concurrency,

@@ -14,8 +14,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 class _Client(LeanClient):
     """One kept-alive connection."""
 
-    def __init__(self, request: bytes, load: Load, end: float) -> None:
-        super().__init__(load, end)
+    def __init__(self, request: bytes, load: Load) -> None:
+        super().__init__(load)
         self._request = request
         self._answer = bytearray()
         self._size = 0  # of the whole answer, once its head has come
@@ -57,7 +57,7 @@ def closed_loop(
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     request = f"POST {address.path} HTTP/1.1\r\n{head}\r\n".encode() + content
     return run_clients(
-        lambda load, end: _Client(request, load, end),
+        lambda load: _Client(request, load),
         address.hostname or "",
         address.port or 80,
         concurrency=concurrency,

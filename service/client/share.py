@@ -74,16 +74,16 @@ class Share:
 def raw_limit(package: Package, precision: Precision, seconds: float) -> float:
     """Images per second of onnxruntime alone."""
     generator, cores = Generator(package, precision), available_cores()
-    end = time.perf_counter() + seconds
+    start = time.perf_counter()
 
-    def work(worker: int) -> int:
+    def work(worker: int) -> float:
         images, seeds = 0, np.arange(_BATCH, dtype=np.uint64) + _BATCH * worker
-        while time.perf_counter() < end:
+        while (passed := time.perf_counter() - start) < seconds:
             images += len(generator.sample(seeds))
-        return images
+        return images / passed
 
     with ThreadPoolExecutor(cores) as pool:
-        return sum(pool.map(work, range(cores))) / seconds
+        return sum(pool.map(work, range(cores)))
 
 
 def measure(

@@ -1,10 +1,10 @@
 """The native gRPC service `latentd.v1.FineTuning`: convert, ask the desk, convert."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
-from service.errors import InvalidRequest, ServiceError
+from service.errors import InvalidRequest
 from service.files.file_store import FileStore, StoredFile
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import (
     CancelJobRequest,
@@ -22,17 +22,14 @@ from service.grpc_api._generated.latentd_v1_fine_tuning_pb2 import (
     WatchJobRequest,
 )
 from service.grpc_api._generated.latentd_v1_fine_tuning_pb2_grpc import FineTuningServicer
-from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.jobs.desk import JobDesk
 from service.jobs.following import follow
 from service.jobs.intake import FineTuneRequest
 from service.jobs.records import Job as JobRecord
 from service.lifecycle import Lifecycle
-from service.request_ids import request_id
 
 _DEFAULT_LIMIT, _MOST_JOBS = 20, 100
 _LEAST_LIFETIME_S, _MOST_LIFETIME_S = 3600, 2_592_000
-_Answer = TypeVar("_Answer")
 
 
 class FineTuning(FineTuningServicer):
@@ -45,18 +42,12 @@ class FineTuning(FineTuningServicer):
 
     async def UploadFile(self, request_iterator: AsyncIterator[UploadFileRequest], context: Any) -> File:
         """Keep a file."""
-
-        async def work() -> File:
-            first = await anext(aiter(request_iterator), None)
-            if first is None or first.WhichOneof("part") != "header":
-                raise InvalidRequest.field("header", None, "a first message with the header of the file")
-            lifetime = _lifetime(first.header)
-            kept = await self._files.upload(
-                _contents(request_iterator), first.header.filename, lifetime_s=lambda: lifetime
-            )
-            return _file(kept)
-
-        return await _answered(context, work)
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidRequest.field("header", None, "a first message with the header of the file")
+        lifetime = _lifetime(first.header)
+        kept = await self._files.upload(_contents(request_iterator), first.header.filename, lifetime_s=lambda: lifetime)
+        return _file(kept)
 
     async def CreateJob(self, request: CreateJobRequest, context: Any) -> Job:
         """A new job."""
@@ -97,40 +88,23 @@ class FineTuning(FineTuningServicer):
     async def WatchJob(self, request: WatchJobRequest, context: Any) -> AsyncIterator[JobEvent]:
         """Events as they come."""
         if request.after_sequence < 0:
-            await _refuse(context, InvalidRequest.field("after_sequence", request.after_sequence, "0 or more"))
-        try:
-            await self._desk.get(request.id, "fine_tuning")
-            async for job, events in follow(
-                self._desk.jobs, request.id, request.after_sequence, stopping=lambda: self._lifecycle.draining
-            ):
-                if job.over:
-                    await self._desk.serve_result(job)
-                for event in events:
-                    yield JobEvent(
-                        sequence=event.sequence,
-                        time=event.created_at,
-                        level=event.level,
-                        type=event.type,
-                        message=event.message,
-                        data_json="" if event.data is None else json.dumps(event.data),
-                        job_status=job.status,
-                    )
-        except ServiceError as error:
-            await _refuse(context, error)
-
-
-async def _answered(context: Any, work: Callable[[], Awaitable[_Answer]]) -> _Answer:
-    """What `work` answers; the interceptor sees no errors of calls that stream."""
-    try:
-        return await work()
-    except ServiceError as error:
-        await _refuse(context, error)
-        raise
-
-
-async def _refuse(context: Any, error: ServiceError) -> None:
-    given = dict(context.invocation_metadata() or ()).get("x-request-id")
-    await context.abort(STATUS[error.kind], short_message(error), trailing_metadata(error, request_id(given)))
+            raise InvalidRequest.field("after_sequence", request.after_sequence, "0 or more")
+        await self._desk.get(request.id, "fine_tuning")
+        async for job, events in follow(
+            self._desk.jobs, request.id, request.after_sequence, stopping=lambda: self._lifecycle.draining
+        ):
+            if job.over:
+                await self._desk.serve_result(job)
+            for event in events:
+                yield JobEvent(
+                    sequence=event.sequence,
+                    time=event.created_at,
+                    level=event.level,
+                    type=event.type,
+                    message=event.message,
+                    data_json="" if event.data is None else json.dumps(event.data),
+                    job_status=job.status,
+                )
 
 
 async def _contents(messages: AsyncIterator[UploadFileRequest]) -> AsyncIterator[bytes]:

@@ -24,7 +24,7 @@ from service.grpc_api._generated.latentd_v1_generation_pb2 import (
     SampleStreamResponse,
 )
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationServicer
-from service.grpc_api.interceptor import note_model
+from service.grpc_api.calls import note_model
 from service.interpolation import InterpolationRequest, run_interpolation
 from service.sample_files import all_in_one, encoded_row, file_format
 from service.sampling import Label

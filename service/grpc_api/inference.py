@@ -14,7 +14,7 @@ from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest, NotFound, NotReady, ServiceError
 from service.grpc_api._generated import inference_open_inference_pb2 as pb
 from service.grpc_api._generated.inference_open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from service.grpc_api.interceptor import note_model
+from service.grpc_api.calls import note_model
 from service.inference_models import check_repository_parameters, model_config, model_statistics
 from service.inference_tensors import (
     EXTENSIONS,

@@ -1,10 +1,12 @@
 """The gRPC server: native services, the inference protocol, health and reflection on one port."""
 
+from typing import Any
+
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from service.engine import Engine
 from service.files.file_store import FileStore
@@ -18,10 +20,10 @@ from service.grpc_api._generated import (
     latentd_v1_models_pb2,
     latentd_v1_models_pb2_grpc,
 )
+from service.grpc_api.calls import Observed
 from service.grpc_api.fine_tuning import FineTuning
 from service.grpc_api.generation import Generation
 from service.grpc_api.inference import InferenceService
-from service.grpc_api.interceptor import Observe
 from service.grpc_api.models import Models
 from service.grpc_api.tls import grpc_credentials
 from service.jobs.desk import JobDesk
@@ -68,7 +70,6 @@ class GrpcServer:
         self._lifecycle = lifecycle
         self._certificates = certificates
         self._server = grpc.aio.server(
-            interceptors=[Observe(metrics, keys, quotas or Quotas(metrics), tracing, patience_s=patience_s)],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
                 ("grpc.max_receive_message_length", max_body_bytes),
@@ -79,18 +80,26 @@ class GrpcServer:
                 ),  # above 1,000 calls gRPC would cancel by itself
             ],
         )
-        latentd_v1_generation_pb2_grpc.add_GenerationServicer_to_server(Generation(engine), self._server)
-        latentd_v1_models_pb2_grpc.add_ModelsServicer_to_server(Models(engine.registry), self._server)
+        observed: Any = Observed(  # which does what the functions below ask of a server
+            self._server, metrics, keys, quotas or Quotas(metrics), tracing, patience_s=patience_s
+        )
+        latentd_v1_generation_pb2_grpc.add_GenerationServicer_to_server(Generation(engine), observed)
+        latentd_v1_models_pb2_grpc.add_ModelsServicer_to_server(Models(engine.registry), observed)
         inference_open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceService(engine, lifecycle), self._server
+            InferenceService(engine, lifecycle), observed
         )
         if desk is not None and files is not None:
             latentd_v1_fine_tuning_pb2_grpc.add_FineTuningServicer_to_server(
-                FineTuning(desk, files, lifecycle), self._server
+                FineTuning(desk, files, lifecycle), observed
             )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its stubs miss the module
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((*SERVICES, reflection.SERVICE_NAME), self._server, pool=_reflected())
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, observed)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(  # type: ignore[attr-defined]  # not exported
+                (*SERVICES, reflection.SERVICE_NAME), pool=_reflected()
+            ),
+            observed,
+        )
 
     def bind(self, host: str, port: int) -> int:
         """Listen on `host:port`; returns the port, which matters for port 0.
