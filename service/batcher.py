@@ -28,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
 _FASTER, _SLOWER = 0.5, 0.02  # likewise on all cores: one good time says more than a few that something disturbed
 _ON_LOOP_S = 0.002  # longest batch for which the event loop may stand still, when nothing else is asked of it
+_DEEP = 3.0  # times what a batch may take, where many wait
+_LEAST_DEEP = 2  # rows that may share a batch there, however long one takes
 _HARDLY_LONGER = 2.0  # times what one row takes: a batch may be filled up at the cost of those in it
 
 
@@ -64,7 +66,8 @@ class Batcher:
         metrics.inflight_batches.set_function(lambda: self._schedule.inflight)
 
     def open_lane(self, generator: Generator, wide: Generator | None = None) -> Lane:
-        """Warm the generator up and choose its batch size: the largest power of two within the time given.
+        """Warm the generator up and choose its batch sizes: the largest powers of two within the time given, and within
+        a few times of it for when many wait.
 
         Blocks for some batches; call it off the event loop.
 
@@ -72,14 +75,17 @@ class Batcher:
             wide: the same on several cores, for requests that come alone.
         """
         rows, single_s = 1, time_batch(generator, 1)
-        best, best_rows = single_s, 1
+        best, best_rows, deep_rows = single_s, 1, min(_LEAST_DEEP, self._max_batch)
         while rows < self._max_batch:
             rows = min(rows * 2, self._max_batch)
             seconds = time_batch(generator, rows)
-            if seconds > self._batch_s:
+            if seconds > _DEEP * self._batch_s:
                 break
-            best, best_rows = seconds / rows, rows
-        lane = Lane(generator, best_rows, best, wide, fills=best * best_rows < _HARDLY_LONGER * single_s)
+            deep_rows = max(deep_rows, rows)
+            if seconds <= self._batch_s:
+                best, best_rows = seconds / rows, rows
+        fills = best * best_rows < _HARDLY_LONGER * single_s
+        lane = Lane(generator, best_rows, best, wide, deep_rows=deep_rows, fills=fills)
         if wide is not None:
             lane.wide_seconds_per_row = time_batch(wide, 1)
         return lane

@@ -126,6 +126,7 @@ class Lane:
 
     Attributes:
         max_rows: most rows of a batch, from the measured compute time.
+        deep_rows: likewise, where many interactive rows wait.
         seconds_per_row: running estimate of one worker's time per row.
         wide: the same generator on several cores, for a request that comes alone.
         wide_seconds_per_row: running estimate of its time per row.
@@ -140,6 +141,7 @@ class Lane:
     wide: Generator | None = None
     wide_seconds_per_row: float = 0.0
     lone: int = 0
+    deep_rows: int = 0
     fills: bool = True
     used: float = 0.0
     passed_over: int = 0
@@ -155,6 +157,15 @@ class Lane:
         self.lone += 1
         worth_it = self.wide_seconds_per_row < _WIDE_GAIN * self.seconds_per_row
         return self.wide if self.wide is not None and (worth_it or self.lone % _TRIED_EVERY == 0) else self.generator
+
+    def batch_rows(self, share: int) -> int:
+        """Most rows of the next batch, where each worker's share of what waits is `share`.
+
+        A batch has fixed costs, so where many wait, a longer one serves them sooner: half of that share at most, and
+        no bulk rows, which would hold up interactive ones to come.
+        """
+        deep = 0 if self.queues["bulk"] else min(self.deep_rows, share // 2)
+        return min(share, max(self.max_rows, deep))
 
     def take(self, most: int) -> list[Segment]:
         """Cut up to `most` rows off the queues' heads; drops tickets that nobody waits for any more."""

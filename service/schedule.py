@@ -112,7 +112,7 @@ class Schedule:
                 lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
                 share = -(-lane.queued_rows // self._workers)  # the busy ones soon want something too
                 before = lane.queued_rows
-                segments = lane.take(min(lane.max_rows, share))
+                segments = lane.take(lane.batch_rows(share))
                 self._queued_rows += lane.queued_rows - before
                 if not lane.queued_rows:
                     del self._busy_lanes[lane]
@@ -153,7 +153,7 @@ class Schedule:
         self._alone = self._alone + 1 if alone else 0
         self._free -= 1
         generator = lane.fastest() if self._alone > _ALONE else lane.generator
-        reason = "full" if rows == lane.max_rows else self.reason
+        reason = "full" if rows >= lane.max_rows else self.reason
         now = time.perf_counter()
         for segment in segments:
             if segment.start == 0:
