@@ -91,7 +91,9 @@ class Settings(BaseModel):
         ge=1,
         description="batches in flight; by default one for each core, as far as a container's CPU limit allows",
     )
-    batch_ms: float = Field(default=4.0, gt=0, description="a batch grows until it computes this long, in ms")
+    batch_ms: float = Field(
+        default=4.0, gt=0, description="a batch computes this long at most, in ms; three times as long where many wait"
+    )
     max_batch: int = Field(default=64, ge=1, le=1024, description="most rows in a batch")
     batch_delay_ms: float = Field(
         default=0.0, ge=0, le=1000, description="wait for more rows while the device is idle, in ms"

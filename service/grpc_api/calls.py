@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
-from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -14,7 +13,6 @@ import grpc
 from service import observation
 from service.access import Caller, Need, act_for, admit
 from service.access_log import log_request
-from service.engine import SampleResult
 from service.errors import DeadlineExceeded, Internal, InvalidRequest, ServiceError
 from service.grpc_api.errors import STATUS, short_message, trailing_metadata
 from service.grpc_api.permissions import needed
@@ -30,12 +28,6 @@ _LOG = logging.getLogger(__name__)
 _Handler = Any  # grpc.RpcMethodHandler, whose type parameters exist in its stubs only
 
 _UNCOUNTED = nullcontext()
-_served: ContextVar[tuple[str, str]] = ContextVar("served", default=("", ""))
-
-
-def note_model(result: SampleResult) -> None:
-    """Tell the interceptor which model answered, for its metrics."""
-    _served.set((result.model.name, str(result.model.version)))
 
 
 class Observed:
@@ -144,7 +136,6 @@ class _Call:
 
     def __enter__(self) -> "_Call":
         self._start = time.perf_counter()
-        _served.set(("", ""))
         observation.observe(self._seen)
         return self
 
@@ -170,9 +161,7 @@ class _Call:
         """Count, log and trace a call that is over."""
         seen, code, method = self._seen, self._code, self._method
         api, path, metrics = method.api, method.path, method.server.metrics
-        model, version = _served.get()
-        model, version = model or seen.model, version or seen.version
-        metrics.requests_of(model, version, api, code).inc()
+        metrics.requests_of(seen.model, seen.version, api, code).inc()
         metrics.request_seconds_of(api).observe(seconds)
         log_request(seen, api=api, method=path, path="", code=code, seconds=seconds)
         if seen.span is not None:
@@ -182,7 +171,7 @@ class _Call:
                 "rpc.service": service,
                 "rpc.method": name,
                 "rpc.grpc.status": code,
-                "latentd.model": model,
+                "latentd.model": seen.model,
                 "latentd.rows": seen.rows,
             }
             seen.span.end(f"{service}/{name}", code, attributes)

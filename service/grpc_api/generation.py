@@ -24,7 +24,6 @@ from service.grpc_api._generated.latentd_v1_generation_pb2 import (
     SampleStreamResponse,
 )
 from service.grpc_api._generated.latentd_v1_generation_pb2_grpc import GenerationServicer
-from service.grpc_api.calls import note_model
 from service.interpolation import InterpolationRequest, run_interpolation
 from service.sample_files import all_in_one, encoded_row, file_format
 from service.sampling import Label
@@ -54,7 +53,6 @@ class Generation(GenerationServicer):
         if chosen == "gif":  # refused before anything is computed
             file_format(chosen, model.manifest)
         result = await self._engine.sample(await self._read(request, context, model), model)
-        note_model(result)
         quick = chosen is None and result.images.nbytes <= _ON_LOOP_BYTES  # bytes to copy, nothing to compress
         return await self._engine.encode(lambda: _render(result, chosen, grid=layout == "grid"), quick=quick)
 
@@ -70,7 +68,6 @@ class Generation(GenerationServicer):
         asked = await self._read(request, context, model)
         async with aclosing(self._engine.stream(asked, model)) as results:
             async for part in results:
-                note_model(part)
                 for message in await self._engine.encode(partial(_messages, part, row, chosen)):
                     yield message
                 row += len(part.images)
@@ -96,7 +93,6 @@ class Generation(GenerationServicer):
         )
         model = await self._engine.registry.get(request.model or None)
         result = await run_interpolation(self._engine, model, asked)
-        note_model(result)
         return await self._engine.encode(lambda: _render_steps(result, chosen))
 
 

@@ -14,7 +14,6 @@ from service.engine import Engine, SampleResult
 from service.errors import InvalidRequest, NotFound, NotReady, ServiceError
 from service.grpc_api._generated import inference_open_inference_pb2 as pb
 from service.grpc_api._generated.inference_open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from service.grpc_api.calls import note_model
 from service.inference_models import check_repository_parameters, model_config, model_statistics
 from service.inference_tensors import (
     EXTENSIONS,
@@ -147,7 +146,6 @@ class InferenceService(GRPCInferenceServiceServicer):
             read = partial(_to_engine, request, timeout_s)
             asked = read() if request.ByteSize() <= _ON_LOOP_BYTES else await self._engine.off_loop(read)
             result = await self._engine.sample(asked)
-        note_model(result)
         return _response(result, request.id)
 
 

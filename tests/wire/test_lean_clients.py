@@ -1,5 +1,6 @@
 """The cheap load generators of both transports, against a real server: what they count is what it answered."""
 
+import time
 from collections.abc import Callable
 
 import httpx
@@ -43,6 +44,15 @@ def test_every_answer_is_counted_once(
     assert len(load.latencies) >= 3
     assert answered() - before == len(load.latencies)
     assert 0 < min(load.latencies) <= max(load.latencies) < 30
+
+
+def test_a_rate_is_that_of_the_time_until_the_last_answer(server: ServerProcess) -> None:
+    body = {"model": "plain", "n": 200, "seed": 0, "format": "raw"}
+    start = time.perf_counter()
+    load = lean_http.closed_loop(f"{server.http}/v1/samples", body, concurrency=8, seconds=0.001)
+    passed = time.perf_counter() - start
+    assert len(load.latencies) >= 8
+    assert max(load.latencies) <= load.seconds <= passed
 
 
 @pytest.mark.parametrize("ask", [over_http, over_grpc])

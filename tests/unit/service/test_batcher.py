@@ -654,6 +654,45 @@ async def test_a_lane_takes_the_largest_batch_within_the_time_given(generator: H
         assert batcher.open_lane(generator).max_rows == 1
 
 
+async def test_a_lane_knows_how_far_a_batch_may_go_where_many_wait(package: Package) -> None:
+    class Steady(HeldGenerator):
+        def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Images:
+            time.sleep(0.01 * len(latents))
+            return super().run(latents, labels)
+
+    async with running_batcher(max_batch=16, batch_s=0.03) as batcher:
+        lane = await asyncio.to_thread(batcher.open_lane, Steady(package))
+    assert (lane.max_rows, lane.deep_rows) == (2, 8)
+    async with running_batcher(max_batch=16, batch_s=0.001) as batcher:
+        lane = await asyncio.to_thread(batcher.open_lane, Steady(package))
+    assert (lane.max_rows, lane.deep_rows) == (1, 2)
+    async with running_batcher(max_batch=1, batch_s=0.03) as batcher:
+        lane = await asyncio.to_thread(batcher.open_lane, Steady(package))
+    assert (lane.max_rows, lane.deep_rows) == (1, 1)
+
+
+async def test_a_long_queue_is_cut_into_longer_batches(generator: HeldGenerator, lane: Lane) -> None:
+    lane.deep_rows = 8
+    async with running_batcher() as batcher:
+        held = await hold(batcher, lane)
+        work = start(batcher.run(lane, marked(1, 24), timeout_s=20))
+        await asyncio.sleep(0)
+        generator.gate.set()
+        await asyncio.gather(held, work)
+    assert generator.sizes == [1, 8, 8, 4, 4]
+
+
+async def test_a_long_queue_of_bulk_rows_is_not(generator: HeldGenerator, lane: Lane) -> None:
+    lane.deep_rows = 8
+    async with running_batcher() as batcher:
+        held = await hold(batcher, lane)
+        work = start(batcher.run(lane, marked(1, 16), priority="bulk", timeout_s=20))
+        await asyncio.sleep(0)
+        generator.gate.set()
+        await asyncio.gather(held, work)
+    assert generator.sizes == [1, 4, 4, 4, 4]
+
+
 async def test_every_dispatch_has_one_reason_and_every_batch_its_size(
     generator: HeldGenerator, lane: Lane, metrics: Metrics
 ) -> None:
