@@ -27,7 +27,7 @@ class LeanClient(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
         self._load = load
         self._sent = self._end = 0.0
-        self._waiting = False
+        self._waiting = True  # for an answer; before the first request, for its turn
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def request(self) -> bytes:
@@ -50,7 +50,7 @@ class LeanClient(asyncio.Protocol):
         if exc is None and not self._waiting:
             self.done.set_result(None)
         else:
-            self.done.set_exception(exc or UnexpectedAnswer("the connection ended within an answer"))
+            self.done.set_exception(exc or UnexpectedAnswer("the server closed a connection that waited"))
 
     def answered(self) -> None:
         """A whole good answer has come."""

@@ -89,7 +89,10 @@ class Express:
         """
         try:
             order = self._order(scope, body)
-        except Exception:  # noqa: BLE001 - the long way meets the same, and tells the client
+        except ServiceError:  # which the long way meets as well, and tells the client
+            return False
+        except Exception:  # noqa: BLE001 - likewise, if it is not a fault of this way alone
+            _LOG.warning("a request goes the long way", exc_info=True)
             return False
         if order is None:
             return False

@@ -152,6 +152,8 @@ def test_images_of_another_size_are_refused_with_advice(client: openai.OpenAI) -
 
 
 def test_the_same_over_grpc(stub: FineTuningStub, client: openai.OpenAI, file_id: str) -> None:
+    earlier = stub.CreateJob(CreateJobRequest(model="tiny", training_file=file_id, name="earlier"))
+    stub.CancelJob(CancelJobRequest(id=earlier.id))
     job = stub.CreateJob(
         CreateJobRequest(model="tiny", training_file=file_id, name="other", config_json='{"epochs": 2}')
     )

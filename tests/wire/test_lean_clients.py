@@ -1,5 +1,7 @@
 """The cheap load generators of both transports, against a real server: what they count is what it answered."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -59,6 +61,21 @@ def test_a_rate_is_that_of_the_time_until_the_last_answer(server: ServerProcess)
 def test_a_refusal_is_no_answer(server: ServerProcess, ask: Callable[..., Load]) -> None:
     with pytest.raises(UnexpectedAnswer):
         ask(server, "nothing", 1)
+
+
+def test_a_server_that_hangs_up_at_once_is_no_empty_success() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            for _ in range(3):
+                listening.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port = listening.getsockname()[1]
+        with pytest.raises((UnexpectedAnswer, ConnectionError)):
+            lean_http.closed_loop(f"http://127.0.0.1:{port}/", {}, concurrency=3, seconds=0.1)
+        thread.join()
 
 
 def test_without_a_server_it_says_so() -> None:
