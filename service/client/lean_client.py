@@ -71,7 +71,8 @@ class LeanClient(asyncio.Protocol):
 
     def _send(self) -> None:
         self._waiting, self._sent = True, time.perf_counter()
-        self.transport.write(self.request())
+        if not self.transport.is_closing():  # else `connection_lost` tells it, or has
+            self.transport.write(self.request())
 
 
 def run_clients(make: Callable[[Load], LeanClient], host: str, port: int, *, concurrency: int, seconds: float) -> Load:

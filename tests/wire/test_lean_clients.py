@@ -1,5 +1,6 @@
 """The cheap load generators of both transports, against a real server: what they count is what it answered."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -7,9 +8,10 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+import uvloop
 
 from service.client import lean_grpc, lean_http
-from service.client.lean_client import UnexpectedAnswer
+from service.client.lean_client import LeanClient, UnexpectedAnswer
 from service.client.load import Load
 from service.grpc_api._generated.latentd_v1_generation_pb2 import SampleRequest
 from tests.kit.server import ServerProcess
@@ -63,12 +65,15 @@ def test_a_refusal_is_no_answer(server: ServerProcess, ask: Callable[..., Load])
         ask(server, "nothing", 1)
 
 
-def test_a_server_that_hangs_up_at_once_is_no_empty_success() -> None:
+@pytest.mark.parametrize("late", [0.0, 0.002, 0.05])  # before all are connected, about then, and after
+def test_a_server_that_hangs_up_at_once_is_no_empty_success(late: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def hang_up() -> None:
             for _ in range(3):
-                listening.accept()[0].close()
+                connection = listening.accept()[0]
+                time.sleep(late)
+                connection.close()
 
         thread = threading.Thread(target=hang_up)
         thread.start()
@@ -76,6 +81,23 @@ def test_a_server_that_hangs_up_at_once_is_no_empty_success() -> None:
         with pytest.raises((UnexpectedAnswer, ConnectionError)):
             lean_http.closed_loop(f"http://127.0.0.1:{port}/", {}, concurrency=3, seconds=0.1)
         thread.join()
+
+
+def test_a_connection_lost_before_its_turn_is_an_error() -> None:
+    async def start_late(port: int) -> None:
+        connect = asyncio.get_running_loop().create_connection
+        _, client = await connect(lambda: LeanClient(Load()), "127.0.0.1", port)
+        listening.accept()[0].close()
+        await asyncio.wait([client.done], timeout=10)
+        client.start(time.perf_counter() + 1)
+        await client.done
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        pytest.raises(UnexpectedAnswer, match="closed a connection"),
+    ):
+        runner.run(start_late(listening.getsockname()[1]))
 
 
 def test_without_a_server_it_says_so() -> None:
