@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.1  # weight of the newest batch in the running estimate of seconds per row
 _FASTER, _SLOWER = 0.5, 0.02  # likewise on all cores: one good time says more than a few that something disturbed
 _ON_LOOP_S = 0.002  # longest batch for which the event loop may stand still, when nothing else is asked of it
-_DEEP = 3.0  # times what a batch may take, where many wait
+_DEEP = 4.0  # times what a batch may take, where many wait
 _LEAST_DEEP = 2  # rows that may share a batch there, however long one takes
 _HARDLY_LONGER = 2.0  # times what one row takes: a batch may be filled up at the cost of those in it
 
@@ -198,7 +198,7 @@ class Batcher:
         self._settle(
             ticket,
             DeadlineExceeded(
-                f"{ticket.done} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
+                f"{ticket.computed} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
             ),
         )
 

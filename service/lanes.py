@@ -59,7 +59,7 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request in a lane: `taken` rows have gone into batches, `done` rows have come back.
+    """One request in a lane: `taken` rows have gone into batches, `computed` have come out, `done` have been delivered.
 
     Attributes:
         tell: called once, on the event loop, with all images or with what went wrong.
@@ -80,6 +80,7 @@ class Ticket:
     expiry: TimerHandle | None = None
     started: float | None = None
     taken: int = 0
+    computed: int = 0
     done: int = 0
     failed: bool = False
     settled: bool = False

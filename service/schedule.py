@@ -12,6 +12,8 @@ from runtime.generator import Generator
 from service.lanes import Lane, Segment, Ticket
 
 _ALONE = 4  # batches in a row that had the device to themselves, before one takes all of it
+_MOST_UNTOLD = 16  # batches of long requests, which the event loop can do nothing with until it has the last
+_ROUNDS = 2  # of the workers, that must wait where a round of them is told of together
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +142,28 @@ class Schedule:
         """Requests come several at a time: nobody is alone for a while."""
         self._alone = 0
 
-    def release(self) -> None:
-        """A worker is free again."""
+    def release(self, batch: Batch) -> int:
+        """`batch` has been computed, its worker is free again.
+
+        Returns:
+            How many computed batches, with this one, the event loop should be woken for. 1 where a request is complete
+            or has failed, or nothing else is being computed. Many while nothing follows from them. One for each worker
+            where far more of the same lane wait: each turn of the loop begins with cold caches, and what it takes is
+            taken from all who wait.
+        """
+        lane, follows = batch.lane, False
         with self._lock:
             self._free += 1
+            for segment in batch.segments:
+                ticket = segment.ticket
+                ticket.computed += len(segment)
+                follows |= ticket.computed == ticket.rows.n or ticket.settled or ticket.failed
+            if self._free == self._workers:
+                return 1
+            if not follows:
+                return _MOST_UNTOLD
+            alike = len(self._busy_lanes) == 1 and not lane.queues["bulk"]
+            return self._workers if alike and lane.queued_rows >= _ROUNDS * self._workers * batch.rows else 1
 
     def _cut(self, lane: Lane, segments: list[Segment]) -> Batch:
         rows = sum(map(len, segments))

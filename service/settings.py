@@ -92,7 +92,7 @@ class Settings(BaseModel):
         description="batches in flight; by default one for each core, as far as a container's CPU limit allows",
     )
     batch_ms: float = Field(
-        default=4.0, gt=0, description="a batch computes this long at most, in ms; three times as long where many wait"
+        default=4.0, gt=0, description="a batch computes this long at most, in ms; four times as long where many wait"
     )
     max_batch: int = Field(default=64, ge=1, le=1024, description="most rows in a batch")
     batch_delay_ms: float = Field(

@@ -1,7 +1,7 @@
 """Threads that compute batches, one after the other, and hand the outcomes to the event loop.
 
 A worker that has computed a batch takes the next one itself: it never waits for the event loop, whose turn may be long
-while requests arrive.
+while requests arrive. Nor does it wake it for every batch; see `Schedule.release`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Workers:
     def compute_here(self, batch: Batch) -> None:
         """Compute `batch` on the event loop."""
         outcome = self._computed(batch)
-        self._schedule.release()
+        self._schedule.release(batch)
         self._finish(batch, outcome)
 
     def close(self) -> None:
@@ -72,8 +72,8 @@ class Workers:
 
     def _deliver(self, batch: Batch, outcome: Outcome) -> None:
         self._outcomes.append((batch, outcome))
-        self._schedule.release()
-        if not self._told:
+        enough = self._schedule.release(batch)
+        if not self._told and len(self._outcomes) >= enough:
             self._told = True
             self._loop.call_soon_threadsafe(self._collect)
 
