@@ -163,7 +163,8 @@ class Schedule:
             if not follows:
                 return _MOST_UNTOLD
             alike = len(self._busy_lanes) == 1 and not lane.queues["bulk"]
-            return self._workers if alike and lane.queued_rows >= _ROUNDS * self._workers * batch.rows else 1
+            many = lane.queued_rows >= _ROUNDS * self._workers * max(batch.rows, lane.max_rows)
+            return self._workers if alike and many else 1
 
     def _cut(self, lane: Lane, segments: list[Segment]) -> Batch:
         rows = sum(map(len, segments))
