@@ -194,11 +194,14 @@ class Batcher:
             )
 
     def _expire(self, ticket: Ticket, timeout_s: float) -> None:
+        self._workers.collect()  # the last of its images may be there
+        if ticket.settled:
+            return
         self._metrics.rejected.labels("deadline").inc()
         self._settle(
             ticket,
             DeadlineExceeded(
-                f"{ticket.computed} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
+                f"{ticket.done} of {ticket.rows.n} images were ready after {timeout_s:.3g} s, the request's limit"
             ),
         )
 

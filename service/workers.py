@@ -48,6 +48,12 @@ class Workers:
         self._schedule.release(batch)
         self._finish(batch, outcome)
 
+    def collect(self) -> None:
+        """Finish whatever has been computed by now."""
+        self._told = False  # first, so that what is appended from now on is told of again
+        while self._outcomes:
+            self._finish(*self._outcomes.popleft())
+
     def close(self) -> None:
         """End the threads; nothing may be waiting any more."""
         for _ in self._threads:
@@ -75,9 +81,4 @@ class Workers:
         enough = self._schedule.release(batch)
         if not self._told and len(self._outcomes) >= enough:
             self._told = True
-            self._loop.call_soon_threadsafe(self._collect)
-
-    def _collect(self) -> None:
-        self._told = False  # first, so that what is appended from now on is told of again
-        while self._outcomes:
-            self._finish(*self._outcomes.popleft())
+            self._loop.call_soon_threadsafe(self.collect)

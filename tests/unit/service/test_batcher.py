@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from runtime.generator import Generator
 from runtime.latents import latents_from_seeds
 from runtime.package import Package
 from service.batcher import Batcher
@@ -262,6 +263,23 @@ async def test_an_expired_request_says_how_far_it_came_and_its_neighbours_go_on(
     assert generator.marks == [[-1], [2]]
     assert value_of(metrics, "latentd_rejected_total", reason="deadline") == 1
     assert_nothing_left(metrics, batcher, lane)
+
+
+async def test_what_is_told_at_the_deadline_counts_what_nobody_was_told_of_before(package: Package) -> None:
+    class HeldAtLast(HeldGenerator):
+        def run(self, latents: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> Images:
+            return super().run(latents, labels) if -1 in latents[:, 0] else Generator.run(self, latents, labels)
+
+    generator = HeldAtLast(package)
+    lane = Lane(generator, max_rows=4, seconds_per_row=0.001)
+    rows = marked(1, 12)
+    assert rows.latents is not None
+    rows.latents[8:, 0] = -1
+    async with running_batcher(threads=2) as batcher:
+        generator.gate.clear()
+        with pytest.raises(DeadlineExceeded, match="8 of 12 images were ready"):
+            await batcher.run(lane, rows, timeout_s=0.3)
+        generator.gate.set()
 
 
 async def test_a_batch_that_raises_fails_its_requests_only_and_the_worker_lives_on(
