@@ -278,7 +278,7 @@ async def test_what_is_told_at_the_deadline_counts_what_nobody_was_told_of_befor
     async with running_batcher(threads=2) as batcher:
         generator.gate.clear()
         with pytest.raises(DeadlineExceeded, match="8 of 12 images were ready"):
-            await batcher.run(lane, rows, timeout_s=0.3)
+            await batcher.run(lane, rows, timeout_s=1.5)
         generator.gate.set()
 
 
