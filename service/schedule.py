@@ -13,7 +13,8 @@ from service.lanes import Lane, Segment, Ticket
 
 _ALONE = 4  # batches in a row that had the device to themselves, before one takes all of it
 _MOST_UNTOLD = 16  # batches of long requests, which the event loop can do nothing with until it has the last
-_ROUNDS = 2  # of the workers, that must wait where a round of them is told of together
+_TOGETHER = 2  # batches that the event loop is woken for, where many more of their kind wait
+_ROUNDS = 2  # full batches for each worker, which are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +148,9 @@ class Schedule:
 
         Returns:
             How many computed batches, with this one, the event loop should be woken for. 1 where a request is complete
-            or has failed, or nothing else is being computed. Many while nothing follows from them. One for each worker
-            where far more of the same lane wait: each turn of the loop begins with cold caches, and what it takes is
-            taken from all who wait.
+            or has ended otherwise, or nothing else is being computed; but 2 where many more of the same lane wait and
+            nothing else does: each turn of the loop begins with cold caches, and what it takes is taken from all who
+            wait. Many while nothing follows from them.
         """
         lane, follows = batch.lane, False
         with self._lock:
@@ -164,7 +165,7 @@ class Schedule:
                 return _MOST_UNTOLD
             alike = len(self._busy_lanes) == 1 and not lane.queues["bulk"]
             many = lane.queued_rows >= _ROUNDS * self._workers * max(batch.rows, lane.max_rows)
-            return self._workers if alike and many else 1
+            return _TOGETHER if alike and many else 1
 
     def _cut(self, lane: Lane, segments: list[Segment]) -> Batch:
         rows = sum(map(len, segments))

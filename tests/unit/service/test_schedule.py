@@ -69,10 +69,12 @@ def test_rows_of_a_request_that_has_ended_are_told_of_at_once(schedule: Schedule
     assert schedule.release(first) == 1
 
 
-def test_where_many_more_wait_a_round_of_the_workers_is_told_of_together(schedule: Schedule, lane: Lane) -> None:
+@pytest.mark.parametrize("workers", [2, 8])
+def test_where_many_more_wait_an_answer_waits_for_one_more_batch_at_most(lane: Lane, workers: int) -> None:
+    schedule = Schedule(workers)
     add(schedule, lane, times=MANY)
     first, _ = take(schedule), take(schedule)
-    assert schedule.release(first) == WORKERS
+    assert schedule.release(first) == 2
 
 
 def add_bulk(schedule: Schedule, lane: Lane, _: Lane) -> None:
