@@ -15,7 +15,7 @@ from runtime.package import Package
 from runtime.providers import CPU, usable_providers
 
 _LOG = logging.getLogger(__name__)
-_SPIN_US = "300"
+_SPIN_US = "1000"  # twice what a client on the same machine takes to send its next request
 
 
 class Generator:

@@ -48,7 +48,7 @@ class Schedule:
         self._lock = threading.Lock()
         self._workers = workers
         self._free = workers  # that compute nothing
-        self._asleep = workers  # of the free ones, those that nobody has called yet
+        self._asleep = list(range(workers))  # of the free ones, those that nobody has called yet, the longest first
         self._busy_lanes: dict[Lane, None] = {}  # lanes with rows waiting, in order of arrival
         self._virtual_s = 0.0  # `used` of the lane served last: where a lane begins that had nothing waiting
         self._queued_rows = 0
@@ -67,7 +67,7 @@ class Schedule:
     @property
     def asleep(self) -> int:
         """Workers that wait to be called."""
-        return self._asleep
+        return len(self._asleep)
 
     @property
     def full(self) -> bool:
@@ -101,15 +101,21 @@ class Schedule:
             lane.queues[ticket.priority].remove(ticket)
             self._left(lane, rows)
 
-    def call(self) -> int:
-        """How many sleeping workers should be woken for what is waiting; they count as awake from now on."""
+    def call(self) -> list[int]:
+        """The sleeping workers that should be woken for what is waiting; they count as awake from now on.
+
+        A request that is alone again and again gets the same one each time: it then stays on its core, and the other
+        threads of a wide generator on theirs. Among several clients they take turns.
+        """
         with self._lock:
-            called = min(self._asleep, self._queued_rows)
-            self._asleep -= called
+            if self._alone >= _ALONE:
+                self._asleep.sort()
+            called = self._asleep[: self._queued_rows]
+            del self._asleep[: self._queued_rows]
             return called
 
-    def take(self) -> Batch | None:
-        """The next batch for a worker that is free, which is busy from now on; None: it may sleep."""
+    def take(self, worker: int) -> Batch | None:
+        """The next batch for `worker`, which is free, and busy from now on; None: it may sleep."""
         with self._lock:
             while self._busy_lanes:
                 lane = min(self._busy_lanes, key=lambda candidate: candidate.used)
@@ -121,14 +127,14 @@ class Schedule:
                     del self._busy_lanes[lane]
                 if segments:
                     return self._cut(lane, segments)
-            self._asleep += 1
+            self._asleep.append(worker)
             return None
 
     def take_alone(self, longest_s: float) -> Batch | None:
         """All that waits, where nobody else computes or has lately and it takes at most `longest_s`: for the event loop
         itself, which is as idle as everybody else and saves two hand-overs between threads."""
         with self._lock:
-            if self._asleep < self._workers or self._alone < _ALONE or len(self._busy_lanes) != 1:
+            if len(self._asleep) < self._workers or self._alone < _ALONE or len(self._busy_lanes) != 1:
                 return None
             [lane] = self._busy_lanes
             rows = lane.queued_rows

@@ -30,17 +30,19 @@ class Workers:
         """`finish` is called on the event loop, once for each batch."""
         self._schedule, self._finish, self._tracing = schedule, finish, tracing
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._calls: list[SimpleQueue[bool]] = [SimpleQueue() for _ in range(threads)]
         self._outcomes: deque[tuple[Batch, Outcome]] = deque()
         self._told = False  # whether the event loop knows that there are outcomes
-        self._threads = [threading.Thread(target=self._work, name=f"infer-{i}", daemon=True) for i in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(i,), name=f"infer-{i}", daemon=True) for i in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
     def call(self) -> None:
         """Wake as many workers as there is work for."""
-        for _ in range(self._schedule.call()):
-            self._calls.put(True)
+        for worker in self._schedule.call():
+            self._calls[worker].put(True)
 
     def compute_here(self, batch: Batch) -> None:
         """Compute `batch` on the event loop."""
@@ -56,14 +58,14 @@ class Workers:
 
     def close(self) -> None:
         """End the threads; nothing may be waiting any more."""
-        for _ in self._threads:
-            self._calls.put(False)
+        for calls in self._calls:
+            calls.put(False)
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
-        while self._calls.get():
-            while (batch := self._schedule.take()) is not None:
+    def _work(self, worker: int) -> None:
+        while self._calls[worker].get():
+            while (batch := self._schedule.take(worker)) is not None:
                 self._deliver(batch, self._computed(batch))
 
     def _computed(self, batch: Batch) -> Outcome:

@@ -1,4 +1,4 @@
-"""When the event loop is woken for what workers have computed: never later than somebody needs it."""
+"""Which workers are woken, and when the event loop is for what they computed: never later than somebody needs it."""
 
 from collections.abc import Callable
 
@@ -37,7 +37,7 @@ def add(schedule: Schedule, lane: Lane, n: int = 1, *, times: int = 1, priority:
 
 
 def take(schedule: Schedule) -> Batch:
-    batch = schedule.take()
+    batch = schedule.take(0)
     assert batch is not None
     return batch
 
@@ -98,3 +98,43 @@ def test_an_answer_waits_for_no_others_but_the_same_interactive_ones(
     first, _ = take(schedule), take(schedule)
     change(schedule, lane, Lane(generator, max_rows=4, seconds_per_row=0.001))
     assert schedule.release(first) == 1
+
+
+def serve(schedule: Schedule, worker: int) -> None:
+    """`worker` computes all that waits and goes to sleep."""
+    while (batch := schedule.take(worker)) is not None:
+        schedule.release(batch)
+
+
+def test_a_request_that_is_alone_again_and_again_gets_the_same_worker(schedule: Schedule, lane: Lane) -> None:
+    called = []
+    for _ in range(20):
+        add(schedule, lane)
+        called += schedule.call()
+        serve(schedule, called[-1])
+    assert set(called[:4]) == {0, 1}, "at first they take turns"
+    assert set(called[-10:]) == {0}
+
+
+def test_among_several_clients_the_worker_that_slept_longest_is_called(schedule: Schedule, lane: Lane) -> None:
+    for _ in range(20):
+        add(schedule, lane, times=2)
+        first, second = schedule.call()
+        batches = [schedule.take(first), schedule.take(second)]
+        for batch in batches:
+            assert batch is not None
+            schedule.release(batch)
+        serve(schedule, second)
+        serve(schedule, first)
+        assert not schedule.call()
+        add(schedule, lane)
+        assert schedule.call() == [second]
+        serve(schedule, second)
+
+
+def test_no_more_workers_are_called_than_rows_wait(schedule: Schedule, lane: Lane) -> None:
+    add(schedule, lane)
+    assert len(schedule.call()) == 1
+    add(schedule, lane, 5)
+    assert len(schedule.call()) == 1, "the other one is awake"
+    assert not schedule.call()
