@@ -48,7 +48,7 @@ class Schedule:
         self._lock = threading.Lock()
         self._workers = workers
         self._free = workers  # that compute nothing
-        self._asleep = list(range(workers))  # of the free ones, those that nobody has called yet, the longest first
+        self._asleep = list(range(workers))  # of the free ones, those that nobody has called yet, in the order of calls
         self._busy_lanes: dict[Lane, None] = {}  # lanes with rows waiting, in order of arrival
         self._virtual_s = 0.0  # `used` of the lane served last: where a lane begins that had nothing waiting
         self._queued_rows = 0
